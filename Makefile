@@ -1,0 +1,61 @@
+# `make help` lists the targets. Every target does the set-up it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test torture check lint types contracts format migrate bench pins clean
+
+help:  ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The venv comes without pip, so that Python builds lacking ensurepip do too; pip works on it from outside.
+$(VENV)/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Agent Squad needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv --clear --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements.txt
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+setup: $(VENV)/ready  ## Make .venv with every pinned dependency and the project itself.
+
+demo: setup  ## See a squad work: a dozen tasks, several workers, one of them killed on the way.
+	@$(BIN)/asq demo
+
+serve: setup  ## Start the server with the bundled PostgreSQL.
+	@$(BIN)/asq serve
+
+test: setup  ## Run every test; at most ten minutes on two cores.
+	@$(BIN)/python -m pytest
+
+torture: setup  ## Run the campaigns ten times as long.
+	@SQUAD_TEST_SCALE=10 $(BIN)/python -m pytest tests/campaigns -s
+
+check: lint types contracts test  ## Everything that CI runs.
+
+lint: setup  ## Formatter and linter.
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: setup  ## Strict types over everything.
+	@$(BIN)/mypy
+
+contracts: setup  ## The arrows between the rooms.
+	@$(BIN)/lint-imports
+
+format: setup  ## Let the formatter and the linter mend what they can.
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+migrate: setup  ## Bring the database's schema to head.
+	@$(BIN)/asq admin migrate
+
+bench: setup  ## Measure the data layer against sync SQLAlchemy; at most fifteen minutes, on a quiet machine.
+	@$(BIN)/python -m benchmarks
+
+pins: setup  ## Compile requirements.txt from pyproject.toml.
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-header --upgrade pyproject.toml -o requirements.txt
+
+clean:  ## Remove what the targets made in this folder.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -104,3 +104,13 @@ class StartError(SquadError):
     """The server can't start, or go on, as it is set up; the detail names the remedy."""
 
     code = "cannot_start"
+
+
+def of_code(code: str, detail: str, **fields: object) -> SquadError:
+    """The error with this code, as SQL functions raise it."""
+    kinds: list[type[SquadError]] = [SquadError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind(detail, **fields)
+        kinds.extend(kind.__subclasses__())
+    raise LookupError(code)

@@ -16,7 +16,7 @@ from backend.core.errors import StartError
 class Settings(BaseSettings):
     """What the environment says. Every field may also be given by keyword, as tests do."""
 
-    model_config = SettingsConfigDict(frozen=True, case_sensitive=True, extra="forbid")
+    model_config = SettingsConfigDict(frozen=True, case_sensitive=True, extra="forbid", env_ignore_empty=True)
 
     DATABASE_URL: str = Field(
         default="",
@@ -27,9 +27,7 @@ class Settings(BaseSettings):
         default=Path("~/.agentsquad"),
         description="Folder of the keys and of the bundled PostgreSQL's data.",
     )
-    SQUAD_HOST: str = Field(
-        default="127.0.0.1", min_length=1, description="Address that `asq serve` binds to."
-    )
+    SQUAD_HOST: str = Field(default="127.0.0.1", min_length=1, description="Address that `asq serve` binds to.")
     SQUAD_PORT: int = Field(
         default=8000, ge=0, le=65535, description="Port that `asq serve` binds to; 0 takes a free one."
     )
@@ -40,9 +38,7 @@ class Settings(BaseSettings):
         default="on",
         description="Whether a start brings the schema to head; off refuses an older one instead.",
     )
-    SQUAD_POOL_SIZE: int = Field(
-        default=10, ge=1, le=500, description="Connections for transactions, per process."
-    )
+    SQUAD_POOL_SIZE: int = Field(default=10, ge=1, le=500, description="Connections for transactions, per process.")
     SQUAD_READ_CONNECTIONS: int = Field(
         default=6, ge=1, le=500, description="Connections for fast reads (the lane), per process."
     )
@@ -50,7 +46,10 @@ class Settings(BaseSettings):
     @field_validator("SQUAD_HOME")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        try:
+            return home.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("there is no such home folder") from None
 
 
 def load() -> Settings:

@@ -1,0 +1,127 @@
+"""The kinds of field that several schemas share, and the base of what comes in."""
+
+import json
+import math
+import re
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from agentsquad.schemas import limits
+
+NAME = r"\w[\w.-]*"
+EMAIL = r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+"
+
+
+class Incoming(BaseModel):
+    """The base of what a caller sends: an unknown field is an error that names it, and "1" is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _storable(text: str) -> str:
+    """Text that PostgreSQL can hold: no NUL, no half of a surrogate pair."""
+    if "\x00" in text:
+        raise ValueError("holds a NUL character; leave it out")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair; send valid Unicode") from None
+    if size > limits.TEXT:
+        raise ValueError(f"at most {limits.TEXT} bytes")
+    return text
+
+
+def _name(text: str) -> str:
+    _storable(text)
+    if not re.fullmatch(NAME, text):
+        raise ValueError("letters, digits, _ . and - only, the first one a letter, digit or _")
+    try:
+        UUID(text)
+    except ValueError:
+        return text
+    raise ValueError("a name can't look like an id")
+
+
+def _role(text: str) -> str:
+    return _name(text) if text else text
+
+
+def _email(text: str) -> str:
+    _storable(text)
+    if not re.fullmatch(EMAIL, text):
+        raise ValueError("an address such as ada@example.com")
+    return text
+
+
+def _json(value: Any) -> Any:
+    """JSON that PostgreSQL can hold; walked without recursion, since callers choose the depth."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            _storable(item)
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError("holds a number that is not finite")
+        elif isinstance(item, dict):
+            stack.extend(item)
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    try:
+        size = len(json.dumps(value, ensure_ascii=False).encode())
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if size > limits.TEXT:
+        raise ValueError(f"at most {limits.TEXT} bytes as JSON")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """In JSON 2.0 is a whole number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _reference(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError("a task's number, or a key of this batch") from None
+
+
+def _form(pattern: str) -> Any:
+    """What a field looks like, for the documentation; its validator says it better."""
+    return Field(json_schema_extra={"pattern": pattern})
+
+
+_STORABLE = _form(r"^[^\x00]*$")
+Text = Annotated[str, Field(max_length=limits.TEXT), _STORABLE, AfterValidator(_storable)]
+Title = Annotated[str, Field(min_length=1, max_length=limits.TITLE), _STORABLE, AfterValidator(_storable)]
+Label = Annotated[str, Field(max_length=limits.NAME), _STORABLE, AfterValidator(_storable)]
+Part = Annotated[str, Field(max_length=limits.PART), _STORABLE, AfterValidator(_storable)]
+Name = Annotated[str, Field(min_length=1, max_length=limits.NAME), _form(f"^{NAME}$"), AfterValidator(_name)]
+Role = Annotated[str, Field(max_length=limits.NAME), _form(f"^({NAME})?$"), AfterValidator(_role)]
+Email = Annotated[str, Field(max_length=limits.EMAIL), _form(f"^{EMAIL}$"), AfterValidator(_email)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[Whole, Field(ge=1, le=limits.NUMBER_MAX)]
+Reference = Annotated[Number | Name, WrapValidator(_reference)]
+Json = Annotated[Any, AfterValidator(_json)]
+Input = Annotated[Json, AfterValidator(lambda value: {} if value is None else value)]
+ClaimHandle = Annotated[
+    str,
+    Field(
+        pattern=r"^[1-9][0-9]{0,8}/[1-9][0-9]{0,8}$",
+        description="task/attempt, as `claim` answered it",
+        examples=["12/3"],
+    ),
+]

@@ -1,0 +1,21 @@
+"""Tables and nothing else."""
+
+from backend.models.base import Base
+from backend.models.events import Event
+from backend.models.members import Member, MemberToken
+from backend.models.squads import Squad
+from backend.models.tasks import Attempt, Dependency, Task
+from backend.models.users import ApiKey, User
+
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "Base",
+    "Dependency",
+    "Event",
+    "Member",
+    "MemberToken",
+    "Squad",
+    "Task",
+    "User",
+]

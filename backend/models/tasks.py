@@ -1,0 +1,121 @@
+"""The board: tasks, their dependencies, and the attempts at them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.models.base import Base, Created, Timed
+
+MEMBER = ["members.squad_id", "members.id"]
+TASK = ["tasks.squad_id", "tasks.number"]
+
+
+class Task(Timed, Base):
+    """A piece of work. `attempt` only grows: it is the fencing token of whoever holds it."""
+
+    __tablename__ = "tasks"
+
+    squad_id: Mapped[UUID] = mapped_column(ForeignKey("squads.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    input: Mapped[Any] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
+    role: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    assignee_id: Mapped[UUID | None] = mapped_column(Uuid)
+    priority: Mapped[int] = mapped_column(default=2, server_default=text("2"))
+    status: Mapped[str] = mapped_column(default="todo", server_default=text("'todo'"))
+    blocked_on: Mapped[str | None]
+    holder_id: Mapped[UUID | None] = mapped_column(Uuid)
+    attempt: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    lease_ends_at: Mapped[datetime | None]
+    tries_left: Mapped[int] = mapped_column(default=3, server_default=text("3"))
+    result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    creator_id: Mapped[UUID | None] = mapped_column(Uuid)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["squad_id", "assignee_id"], MEMBER, ondelete="SET NULL (assignee_id)"),
+        ForeignKeyConstraint(["squad_id", "holder_id"], MEMBER, ondelete="SET NULL (holder_id)"),
+        ForeignKeyConstraint(["squad_id", "creator_id"], MEMBER, ondelete="SET NULL (creator_id)"),
+        CheckConstraint("status IN ('blocked', 'todo', 'in_progress', 'done', 'failed')", name="status"),
+        CheckConstraint("blocked_on IN ('dependencies')", name="blocked_on"),
+        CheckConstraint("(status = 'blocked') = (blocked_on IS NOT NULL)", name="blocked"),
+        CheckConstraint("holder_id IS NULL OR status = 'in_progress'", name="held"),
+        CheckConstraint("lease_ends_at IS NULL OR status = 'in_progress'", name="lease"),
+        CheckConstraint("priority BETWEEN 0 AND 4", name="priority"),
+        CheckConstraint("tries_left >= 0", name="tries_left"),
+        CheckConstraint("number > 0 AND attempt >= 0", name="positive"),
+        # The three ranges of a claim; their predicates stand literally in claim_task.sql.
+        Index(
+            "ix_tasks_claim_assigned",
+            "squad_id",
+            "assignee_id",
+            "priority",
+            "number",
+            postgresql_where=text("status = 'todo' AND assignee_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_tasks_claim_role",
+            "squad_id",
+            "role",
+            "priority",
+            "number",
+            postgresql_where=text("status = 'todo' AND assignee_id IS NULL"),
+        ),
+        Index(
+            "ix_tasks_lease",
+            "squad_id",
+            "lease_ends_at",
+            postgresql_where=text("lease_ends_at IS NOT NULL"),
+        ),
+        Index("ix_tasks_board", "squad_id", "status", "number"),
+    )
+
+
+class Dependency(Base):
+    """An edge: the task waits until the other one is done."""
+
+    __tablename__ = "dependencies"
+
+    squad_id: Mapped[UUID] = mapped_column(primary_key=True)
+    task_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    depends_on: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["squad_id", "task_number"], TASK, ondelete="CASCADE"),
+        ForeignKeyConstraint(["squad_id", "depends_on"], TASK, ondelete="CASCADE"),
+        CheckConstraint("task_number <> depends_on", name="itself"),
+        Index("ix_dependencies_depends_on", "squad_id", "depends_on", "task_number"),
+    )
+
+
+class Attempt(Base):
+    """One claim of a task, from its start to how it ended."""
+
+    __tablename__ = "attempts"
+
+    squad_id: Mapped[UUID] = mapped_column(primary_key=True)
+    task_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    member_id: Mapped[UUID]
+    outcome: Mapped[str | None]
+    reason: Mapped[str | None]
+    started_at: Mapped[Created]
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["squad_id", "task_number"], TASK, ondelete="CASCADE"),
+        ForeignKeyConstraint(["squad_id", "member_id"], MEMBER, ondelete="CASCADE"),
+        CheckConstraint("outcome IN ('completed', 'failed', 'retried', 'lapsed')", name="outcome"),
+        CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
+        Index(
+            "uq_attempts_live",
+            "squad_id",
+            "task_number",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )

@@ -1,0 +1,28 @@
+-- Makes a batch of tasks with their edges and their events, under the squad's lock. Answers the tasks.
+-- The numbers are given by the caller, who has checked names, numbers and cycles.
+CREATE OR REPLACE FUNCTION create_tasks(
+    p_squad uuid, p_creator uuid, p_actor jsonb, p_tries int, p_tasks jsonb, p_edges jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_tasks jsonb;
+BEGIN
+    INSERT INTO tasks (squad_id, number, title, description, input, role, assignee_id, priority,
+        status, blocked_on, tries_left, creator_id, created_at, updated_at)
+    SELECT p_squad, r.number, r.title, r.description, r.input, r.role, r.assignee_id, r.priority,
+        r.status, r.blocked_on, p_tries, p_creator, v_now, v_now
+    FROM jsonb_to_recordset(p_tasks) AS r(number int, title text, description text, input jsonb, role text,
+        assignee_id uuid, priority int, status text, blocked_on text)
+    ORDER BY r.number;
+    INSERT INTO dependencies (squad_id, task_number, depends_on)
+    SELECT p_squad, (e ->> 0)::int, (e ->> 1)::int FROM jsonb_array_elements(p_edges) e
+    ORDER BY 2, 3;
+    SELECT jsonb_agg(task_json(t) ORDER BY t.number) INTO v_tasks
+    FROM tasks t
+    WHERE t.squad_id = p_squad
+        AND t.number = ANY (ARRAY(SELECT (r ->> 'number')::int FROM jsonb_array_elements(p_tasks) r));
+    PERFORM append_events(p_squad, p_actor, (
+        SELECT jsonb_agg(jsonb_build_object('kind', 'task.created', 'task', t -> 'number', 'data', t) ORDER BY o)
+        FROM jsonb_array_elements(v_tasks) WITH ORDINALITY AS e(t, o)));
+    RETURN v_tasks;
+END $$;

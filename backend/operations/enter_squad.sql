@@ -1,0 +1,54 @@
+-- The first statement of every operation that writes: finds the squad among those that the actor is
+-- part of, takes its row lock, and then, on a fresh snapshot, says as whom the actor acts. The lock comes
+-- first, so that no decision is made on a stale picture. Only what writes no event does without it.
+CREATE OR REPLACE FUNCTION enter_squad(
+    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_lock boolean DEFAULT true,
+    OUT squad_id uuid, OUT owner_id uuid, OUT lease_seconds int, OUT max_tries int,
+    OUT member_id uuid, OUT member_name text, OUT member_kind text, OUT role text, OUT actor jsonb
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_as text := p_as;
+BEGIN
+    SELECT s.id INTO squad_id
+    FROM squads s
+    JOIN members m ON m.squad_id = s.id AND m.retired_at IS NULL
+        AND (m.user_id = p_user OR (m.squad_id = p_home AND m.id = p_member))
+    WHERE s.id = p_squad OR s.name = p_name
+    ORDER BY (s.owner_id = p_user) DESC NULLS LAST, s.created_at
+    LIMIT 1;
+
+    IF p_lock THEN
+        PERFORM FROM squads s WHERE s.id = enter_squad.squad_id FOR NO KEY UPDATE;
+    END IF;
+
+    SELECT s.owner_id, s.lease_seconds, s.max_tries INTO owner_id, lease_seconds, max_tries
+    FROM squads s WHERE s.id = enter_squad.squad_id;
+
+    SELECT m.id, m.name, m.kind, m.role INTO member_id, member_name, member_kind, role
+    FROM members m
+    WHERE m.squad_id = enter_squad.squad_id AND m.retired_at IS NULL
+        AND (m.user_id = p_user OR (m.squad_id = p_home AND m.id = p_member));
+
+    IF member_id IS NULL THEN
+        PERFORM raise_error('not_found', 'Squad not found');
+    END IF;
+
+    IF v_as IS NOT NULL AND v_as <> member_name THEN
+        IF p_user IS NULL OR p_user <> owner_id THEN
+            PERFORM raise_error('forbidden', 'Only the squad''s owner may act as another member.');
+        END IF;
+        SELECT m.id, m.name, m.kind, m.role INTO member_id, member_name, member_kind, role
+        FROM members m
+        WHERE m.squad_id = enter_squad.squad_id AND m.name = v_as AND m.retired_at IS NULL;
+        IF NOT FOUND THEN
+            PERFORM raise_error('not_found', 'Member not found');
+        END IF;
+        IF member_kind <> 'external' THEN
+            PERFORM raise_error('forbidden', format('%s is not an external member; nobody else acts for it.', v_as));
+        END IF;
+    END IF;
+
+    actor := jsonb_build_object(
+        'member', member_name, 'user', (SELECT u.email FROM users u WHERE u.id = p_user)
+    );
+END $$;

@@ -1,0 +1,113 @@
+"""API keys and member tokens: how they look, whom they stand for, making and revoking them.
+
+A secret is a prefix, 256 random bits and a checksum, so that a mistyped one is known without asking
+the database, and a leaked one is found by a scanner. Only its SHA-256 is stored.
+"""
+
+import hashlib
+import secrets
+import zlib
+from uuid import UUID
+
+from sqlalchemy import func, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.errors import Forbidden, NotFound
+from backend.core.statements import AnySelect
+from backend.models import ApiKey, Member, MemberToken, User
+from backend.operations.access import Actor
+
+USER = "sqd_"
+MEMBER = "sqm_"
+
+
+def new_secret(prefix: str) -> str:
+    """Text of a new key or token."""
+    body = prefix + secrets.token_urlsafe(32)
+    return body + _checksum(body)
+
+
+def digest(secret: str) -> bytes | None:
+    """What is stored of a secret, or None if its checksum is wrong."""
+    body, given = secret[:-8], secret[-8:]
+    if not secret.isascii() or _checksum(body) != given:
+        return None
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+def user_of(digest: bytes) -> AnySelect:
+    """The account that an API key stands for."""
+    return (
+        select(User.id.label("user_id"), User.is_admin)
+        .join(ApiKey, ApiKey.user_id == User.id)
+        .where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None), User.is_active)
+    )
+
+
+def member_of(digest: bytes) -> AnySelect:
+    """The member that a token stands for."""
+    return (
+        select(Member.squad_id, Member.id.label("member_id"))
+        .join(
+            MemberToken,
+            (MemberToken.squad_id == Member.squad_id) & (MemberToken.member_id == Member.id),
+        )
+        .where(MemberToken.digest == digest, MemberToken.revoked_at.is_(None), Member.retired_at.is_(None))
+    )
+
+
+def mine(actor: Actor) -> AnySelect:
+    """One's own API keys, newest first."""
+    item = (
+        select(ApiKey.id, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
+        .where(ApiKey.user_id == actor.user_id)
+        .order_by(ApiKey.created_at.desc(), ApiKey.id)
+        .subquery("item")
+    )
+    return select(func.coalesce(func.json_agg(item.table_valued()), func.json_build_array()).label("items"))
+
+
+async def create(session: AsyncSession, actor: Actor, user_id: str | None, name: str) -> tuple[UUID, str]:
+    """Make an API key. Answers its id and its secret.
+
+    Args:
+        session: the transaction.
+        actor: who asks.
+        user_id: for whom; None for oneself. Somebody else's takes an administrator.
+        name: what it is for.
+
+    Raises:
+        Forbidden: the actor is a member token, which gets no keys.
+        NotFound: there is no such account, or it is not the actor's to give a key.
+    """
+    if actor.user_id is None:
+        raise Forbidden("Only an account may have keys; use an API key.")
+    user = await session.scalar(
+        select(User).where(
+            User.id == (user_id or actor.user_id), or_(User.id == actor.user_id, literal(actor.is_admin))
+        )
+    )
+    if user is None:
+        raise NotFound("User not found")
+    secret = new_secret(USER)
+    key = ApiKey(user_id=user.id, name=name, digest=digest(secret))
+    session.add(key)
+    await session.flush()
+    return key.id, secret
+
+
+async def revoke(session: AsyncSession, actor: Actor, key_id: str) -> None:
+    """End an API key of one's own; it is dead everywhere within a second. Doing it twice is no error.
+
+    Raises:
+        NotFound: one has no such key.
+    """
+    key = await session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == actor.user_id))
+    if key is None:
+        raise NotFound("Key not found")
+    if key.revoked_at is None:
+        key.revoked_at = await session.scalar(select(func.statement_timestamp()))

@@ -1,0 +1,161 @@
+"""One squad and the people around it: what the scenarios of the operations are played with."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agentsquad.schemas import events as event_schemas
+from agentsquad.schemas.members import MemberNew
+from agentsquad.schemas.squads import SquadNew
+from agentsquad.schemas.tasks import Claim, CompleteNew, FailNew, Heartbeat, HeartbeatNew, Task, TaskNew, Tasks
+from backend.core import failures
+from backend.core.errors import SquadError
+from backend.core.statements import Query
+from backend.models import User
+from backend.operations import events, members, squads, tasks
+from backend.operations.access import Actor, SquadRef
+from tests.operations import folding
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass
+class Scene:
+    """`owner` owns the squad; `ada` and `tess` come with tokens, `paul` with a key; `eve` is no part of it."""
+
+    db: AsyncSession
+    squad: SquadRef
+    owner: Actor
+    ada: Actor
+    tess: Actor
+    paul: Actor
+    eve: Actor
+
+    async def do(
+        self,
+        operation: Callable[Concatenate[AsyncSession, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run an operation as `transact` does: all of it or nothing, and errors of our own."""
+        try:
+            async with self.db.begin_nested():
+                return await operation(self.db, *args, **kwargs)
+        except SquadError:
+            raise
+        except Exception as error:
+            raise failures.translated(error) from error
+
+    async def read(self, query: Query, *args: object) -> dict[str, Any] | None:
+        """The first row of a read operation."""
+        row = (await self.db.execute(query(*args))).mappings().first()
+        return None if row is None else {name: plain(value) for name, value in row.items()}
+
+    async def create(self, *new: TaskNew | str, by: Actor | None = None) -> list[Task]:
+        """Make a batch; a text is a task that has nothing but a title."""
+        batch = [TaskNew(title=item) if isinstance(item, str) else item for item in new]
+        made = await self.do(tasks.create, by or self.owner, self.squad, batch)
+        return Tasks.model_validate({"items": orjson.loads(made)}).items
+
+    async def claim(self, actor: Actor, number: int | None = None) -> Claim | None:
+        """Claim the next task, or that one."""
+        claimed = await self.do(tasks.claim, actor, self.squad, number)
+        return None if claimed is None else Claim.model_validate_json(claimed)
+
+    async def hold(self, actor: Actor, number: int | None = None) -> Claim:
+        """Claim what is surely there."""
+        claimed = await self.claim(actor, number)
+        assert claimed is not None
+        return claimed
+
+    async def heartbeat(self, actor: Actor, claim: str) -> Heartbeat:
+        """Extend a lease."""
+        body = await self.do(tasks.heartbeat, actor, self.squad, number_of(claim), HeartbeatNew(claim=claim))
+        return Heartbeat.model_validate_json(body)
+
+    async def complete(self, actor: Actor, claim: str, result: Any = None) -> Task:
+        """Hand in a result."""
+        given = CompleteNew(claim=claim, result=result)
+        return Task.model_validate_json(await self.do(tasks.complete, actor, self.squad, number_of(claim), given))
+
+    async def fail(self, actor: Actor, claim: str, reason: str = "no", *, retry: bool = False) -> Task:
+        """Give up."""
+        given = FailNew(claim=claim, reason=reason, retry=retry)
+        return Task.model_validate_json(await self.do(tasks.fail, actor, self.squad, number_of(claim), given))
+
+    async def lapse(self) -> int:
+        """Sweep the squad."""
+        assert self.squad.id is not None
+        return await self.do(tasks.lapse, self.squad.id)
+
+    async def task(self, number: int) -> Task:
+        """One task."""
+        row = await self.read(tasks.get, self.owner, self.squad, number)
+        assert row is not None
+        return Task.model_validate(row["task"])
+
+    async def end_lease(self, number: int) -> None:
+        """Let the time of a lease pass."""
+        over = (
+            "UPDATE tasks SET lease_ends_at = clock_timestamp() - interval '1 ms' WHERE squad_id = :s AND number = :n"
+        )
+        await self.db.execute(text(over), {"s": self.squad.id, "n": number})
+
+    async def log(self) -> list[dict[str, Any]]:
+        """Every event of the squad; each is one of the union."""
+        page = await self.read(events.after, self.owner, self.squad, 0, 10_000)
+        assert page is not None
+        items: list[dict[str, Any]] = page["items"]
+        for item in items:
+            event_schemas.adapter.validate_python(item)
+        return items
+
+    async def kinds(self, of: int | None = None) -> list[str]:
+        """The kinds of events, of the squad or of one task."""
+        return [event["kind"] for event in await self.log() if of in (None, event["task"])]
+
+    async def disagreements(self) -> list[str]:
+        """Where log and tables differ."""
+        page = await self.read(tasks.page, self.owner, self.squad, None, 0, 10_000)
+        assert page is not None
+        return folding.differences(await self.log(), page["items"])
+
+
+def number_of(claim: str) -> int:
+    """The task of a claim."""
+    return int(claim.partition("/")[0])
+
+
+def plain(value: Any) -> Any:
+    """What PostgreSQL built as JSON, whether or not SQLAlchemy knew that it was."""
+    return orjson.loads(value) if isinstance(value, str) and value[:1] in ("{", "[") else value
+
+
+async def account(db: AsyncSession, email: str, *, is_admin: bool = False) -> Actor:
+    """An account and what its key would stand for."""
+    user = User(email=email, is_admin=is_admin)
+    db.add(user)
+    await db.flush()
+    return Actor(user_id=user.id, is_admin=is_admin)
+
+
+async def play(db: AsyncSession, *, lease_seconds: int = 60, max_tries: int = 3) -> Scene:
+    """Set the scene."""
+    owner = await account(db, "owner@example.com")
+    paul = await account(db, "paul@example.com")
+    eve = await account(db, "eve@example.com")
+    new = SquadNew(name="webshop", lease_seconds=lease_seconds, max_tries=max_tries)
+    squad = SquadRef(await squads.create(db, owner, new), None)
+
+    async def member(given: MemberNew) -> Actor:
+        return Actor(member_id=await members.add(db, owner, squad, given), squad_id=squad.id)
+
+    ada = await member(MemberNew(name="ada", role="backend"))
+    tess = await member(MemberNew(name="tess", role="tester"))
+    await member(MemberNew(name="paul", kind="person", user="paul@example.com"))
+    return Scene(db, squad, owner, ada, tess, paul, eve)

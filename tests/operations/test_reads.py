@@ -1,0 +1,86 @@
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from agentsquad.schemas import events as event_schemas
+from agentsquad.schemas import members as member_schemas
+from agentsquad.schemas import squads as squad_schemas
+from agentsquad.schemas import tasks as task_schemas
+from agentsquad.schemas import users as user_schemas
+from agentsquad.schemas.tasks import TaskNew
+from backend.core.database import Database
+from backend.core.statements import Query
+from backend.operations import events, keys, members, squads, tasks, users
+from tests.operations.scene import Scene, plain, play
+
+
+@pytest.fixture
+async def kept(database: Database) -> AsyncIterator[Scene]:
+    """A scene that is committed, with something of everything on its board."""
+    async with database.AsyncSessionLocal() as db:
+        scene = await play(db)
+        await scene.create(
+            TaskNew(title="¿a?", key="a", input={"deep": [{"n": 1.5}]}),
+            TaskNew(title="b", depends_on=["a"], assignee="tess"),
+            TaskNew(title="c", role="tester"),
+            TaskNew(title="d"),
+        )
+        await scene.complete(scene.ada, (await scene.hold(scene.ada, 1)).claim, {"text": '"quoted" \\ \n'})
+        await scene.hold(scene.tess, 3)
+        await scene.fail(scene.ada, (await scene.hold(scene.ada, 4)).claim, "no")
+        await scene.do(keys.create, scene.owner, None, "laptop")
+        await db.commit()
+        yield scene
+
+
+READS: list[tuple[Query, tuple[Any, ...], type[BaseModel]]] = [
+    (users.me, (), user_schemas.User),
+    (users.get, ("owner",), user_schemas.User),
+    (users.everybody, (), user_schemas.Users),
+    (keys.mine, (), user_schemas.Keys),
+    (squads.get, ("squad",), squad_schemas.Squad),
+    (squads.page, ("", 50), squad_schemas.Squads),
+    (members.page, ("squad",), member_schemas.Members),
+    (tasks.page, ("squad", None, 0, 50), task_schemas.Tasks),
+    (tasks.page, ("squad", "todo", 0, 1), task_schemas.Tasks),
+    (tasks.board, ("squad",), task_schemas.Board),
+    (events.after, ("squad", 0, 50), event_schemas.Events),
+    (events.after, ("squad", 4, 2), event_schemas.Events),
+]
+
+
+def given(scene: Scene, args: tuple[Any, ...]) -> list[Any]:
+    named = {"squad": scene.squad, "owner": str(scene.owner.user_id)}
+    return [scene.owner, *[named.get(arg, arg) if isinstance(arg, str) else arg for arg in args]]
+
+
+@pytest.mark.parametrize(("query", "args", "schema"), READS)
+async def test_the_bytes_are_the_schema_and_say_what_the_objects_say(
+    database: Database, kept: Scene, query: Query, args: tuple[Any, ...], schema: type[BaseModel]
+) -> None:
+    values = given(kept, args)
+    body = await database.reads.json(query, *values)
+    assert body is not None
+    async with database.AsyncSessionLocal() as db:
+        row = (await db.execute(query(*values))).mappings().one()
+    objects = schema.model_validate({name: plain(value) for name, value in row.items()})
+    assert schema.model_validate_json(body) == objects
+    assert set(schema.model_fields) == set(row.keys())
+
+
+async def test_a_task_too(database: Database, kept: Scene) -> None:
+    for number in (1, 2, 3, 4):
+        body = await database.reads.value(tasks.get, kept.owner, kept.squad, number)
+        assert body is not None
+        assert task_schemas.Task.model_validate_json(body) == await kept.task(number)
+
+
+@pytest.mark.parametrize(("query", "args", "schema"), [READS[0], *READS[4:5], *READS[6:]])
+async def test_nothing_for_whom_it_is_not(
+    database: Database, kept: Scene, query: Query, args: tuple[Any, ...], schema: type[BaseModel]
+) -> None:
+    _, *rest = given(kept, args)
+    stranger = kept.ada if query is users.me else kept.eve
+    assert await database.reads.json(query, stranger, *rest) is None

@@ -1,0 +1,1 @@
+"""HTTP: plural nouns, verbs as sub-resources, JSON both ways."""

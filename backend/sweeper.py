@@ -1,0 +1,39 @@
+"""Takes back what dead workers hold: every half second, squad by squad, in every server process.
+
+No leader: a squad that somebody is writing to is skipped, since that writer lapses what is over itself
+or the next round comes.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+from backend.core.database import Database
+from backend.core.errors import Overloaded
+from backend.operations import tasks
+
+EVERY: Final = 0.5  # seconds
+log = logging.getLogger(__name__)
+
+
+async def run(database: Database) -> None:
+    """Sweep until cancelled. A database that is away is asked again; a defect is logged, and the sweeping goes on."""
+    while True:
+        with _going_on("Leases"):
+            for row in await database.reads.rows(tasks.over):
+                # Squad by squad: one that can't be swept keeps no other waiting.
+                with _going_on(f"Leases of the squad {row['squad_id']}"):
+                    await database.transact(tasks.lapse, row["squad_id"])
+        await asyncio.sleep(EVERY)
+
+
+@contextlib.contextmanager
+def _going_on(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Overloaded as error:
+        log.warning("%s could not be swept: %s", what, error.detail)
+    except Exception:
+        log.exception("%s could not be swept.", what)

@@ -1,0 +1,83 @@
+import httpx
+
+from agentsquad.schemas.members import Members
+from tests.interfaces.http.conftest import Site, external, made, refused, squad, tasks
+
+
+async def test_the_owner_adds_members_and_all_see_them(site: Site, ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    grace = made(
+        await ada.post(f"{web}/members", json={"name": "grace", "role": "tester", "instructions": "Break it."})
+    )
+    assert (grace["kind"], grace["role"], grace["user"]) == ("external", "tester", None)
+    token = made(await ada.post(f"{web}/members/{grace['id']}/tokens", json={"name": "ci"}))
+    listed = Members.model_validate_json((await (await site.caller(token["secret"])).get(f"{web}/members")).content)
+    assert [member.name for member in listed.items] == ["grace", "owner"]
+
+
+async def test_a_person_is_an_account_that_exists(admin: httpx.AsyncClient, ada: httpx.AsyncClient) -> None:
+    web = await squad(admin)
+    person = {"name": "ada", "kind": "person", "user": "Ada@Example.com"}
+    made(await admin.post(f"{web}/members", json=person))
+    assert (await ada.get(web)).status_code == 200
+    twice = await admin.post(f"{web}/members", json=person | {"name": "ada2"})
+    assert refused(twice, 409, "already_exists") == "Ada@Example.com is a member already."
+    for wrong in ({"user": "nobody@example.com"}, {"user": None}, {"kind": "external"}):
+        answer = await admin.post(f"{web}/members", json=person | {"name": "eve"} | wrong)
+        refused(answer, 422, "invalid")
+        assert answer.json()["errors"][0]["field"] == "body.user"
+
+
+async def test_a_name_is_taken_once_in_a_squad(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    made(await ada.post(f"{web}/members", json={"name": "tess"}))
+    again = await ada.post(f"{web}/members", json={"name": "tess"})
+    assert refused(again, 409, "already_exists") == "There is a member tess already."
+
+
+async def test_only_the_owner_manages_members(site: Site, admin: httpx.AsyncClient, ada: httpx.AsyncClient) -> None:
+    web = await squad(admin)
+    made(await admin.post(f"{web}/members", json={"name": "ada", "kind": "person", "user": "ada@example.com"}))
+    tess = await external(site, admin, web, "tess")
+    for client in (ada, tess):
+        for path, body in (("members", {"name": "eve"}), ("members/tess/tokens", {})):
+            refused(await client.post(f"{web}/{path}", json=body), 403, "forbidden")
+        refused(await client.delete(f"{web}/members/tess/tokens/no-id"), 403, "forbidden")
+
+
+async def test_a_person_gets_no_token_and_unknown_ones_are_not_there(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    refused(await ada.post(f"{web}/members/owner/tokens", json={}), 403, "forbidden")
+    assert refused(await ada.post(f"{web}/members/eve/tokens", json={}), 404, "not_found") == "Member not found"
+    for token_id in ("no-id", "%00", "0197f2b4-0000-7000-8000-000000000000"):
+        answer = await ada.delete(f"{web}/members/owner/tokens/{token_id}")
+        assert refused(answer, 404, "not_found") == "Token not found"
+
+
+async def test_an_owner_acts_as_an_external_member_and_the_event_names_both(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    made(await ada.post(f"{web}/members", json={"name": "größe"}))
+    await tasks(ada, web, "one")
+    claim = (
+        await ada.post(f"{web}/tasks/claim", headers=httpx.Headers({"Squad-Member": "größe"}, encoding="utf-8"))
+    ).json()["items"][0]
+    assert claim["task"]["holder"] == "größe"
+    event = (await ada.get(f"{web}/events")).json()["items"][-1]
+    assert event["actor"] == {"member": "größe", "user": "ada@example.com"}
+
+
+async def test_nobody_else_acts_as_another(site: Site, admin: httpx.AsyncClient, ada: httpx.AsyncClient) -> None:
+    web = await squad(admin)
+    made(await admin.post(f"{web}/members", json={"name": "ada", "kind": "person", "user": "ada@example.com"}))
+    tess = await external(site, admin, web, "tess")
+    made(await admin.post(f"{web}/members", json={"name": "bob"}))
+
+    async def claim(client: httpx.AsyncClient, name: str) -> httpx.Response:
+        return await client.post(f"{web}/tasks/claim", headers={"Squad-Member": name})
+
+    for client in (ada, tess):
+        assert "owner" in refused(await claim(client, "bob"), 403, "forbidden")
+    assert (await claim(tess, "tess")).status_code == 200
+    assert "external" in refused(await claim(admin, "ada"), 403, "forbidden")
+    for name in ("nobody", "a" * 5_000):
+        assert refused(await claim(admin, name), 404, "not_found") == "Member not found"

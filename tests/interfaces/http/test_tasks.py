@@ -1,0 +1,153 @@
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from agentsquad.schemas.tasks import Claim, Heartbeat, Task, Tasks
+from tests.interfaces.http.conftest import Site, external, made, refused, squad, tasks
+
+
+@pytest.fixture
+async def web(ada: httpx.AsyncClient) -> str:
+    return await squad(ada)
+
+
+@pytest.fixture
+async def tess(site: Site, ada: httpx.AsyncClient, web: str) -> httpx.AsyncClient:
+    return await external(site, ada, web, "tess", role="tester")
+
+
+async def claimed(client: httpx.AsyncClient, web: str, number: int | None = None) -> Any:
+    answer = await client.post(f"{web}/tasks/{f'{number}/claim' if number else 'claim'}")
+    assert answer.status_code == 200, answer.text
+    return answer.json() if number else (answer.json()["items"] or [None])[0]
+
+
+async def test_a_task_is_as_it_was_made(ada: httpx.AsyncClient, web: str) -> None:
+    new = {
+        "title": "Cart is lost 🛒",
+        "description": "Zwölf\nBoxkämpfer",
+        "input": {"deep": [1, 2.5, None, True, {"": "ü"}]},
+        "role": "tester",
+        "assignee": "owner",
+        "priority": 0,
+    }
+    task = made(await ada.post(f"{web}/tasks", json={"tasks": [new]}))["items"][0]
+    assert {name: task[name] for name in new} == new
+    assert (task["number"], task["status"], task["created_by"]) == (1, "todo", "owner")
+    assert Task.model_validate((await ada.get(f"{web}/tasks/1")).json()) == Task.model_validate(task)
+
+
+async def test_a_batch_of_a_thousand_is_made_at_once(ada: httpx.AsyncClient, web: str) -> None:
+    chain = [
+        {"title": f"step {number}", "key": f"k{number}", "depends_on": [f"k{number - 1}"] if number else []}
+        for number in range(1_000)
+    ]
+    items = made(await ada.post(f"{web}/tasks", json={"tasks": chain}))["items"]
+    assert [item["number"] for item in items] == list(range(1, 1_001))
+    assert [item["status"] for item in items] == ["todo"] + ["blocked"] * 999
+    assert items[-1]["depends_on"] == [999]
+    too_many = await ada.post(f"{web}/tasks", json={"tasks": [*chain, {"title": "one more"}]})
+    assert refused(too_many, 422, "invalid") == "tasks has too many items."
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"assignee": "nobody"}, "assignee"),
+        ({"depends_on": ["nothing"]}, "depends_on.0"),
+        ({"depends_on": [99]}, "depends_on.0"),
+        ({"key": "good"}, "key"),
+        ({"key": "itself", "depends_on": ["itself"]}, "depends_on"),
+    ],
+)
+async def test_a_batch_is_made_whole_or_not_at_all(
+    ada: httpx.AsyncClient, web: str, wrong: dict[str, Any], field: str
+) -> None:
+    answer = await ada.post(f"{web}/tasks", json={"tasks": [{"title": "good", "key": "good"}, {"title": "x"} | wrong]})
+    refused(answer, 422, "invalid")
+    assert answer.json()["errors"][0]["field"] == f"body.tasks.1.{field}"
+    assert (await ada.get(f"{web}/tasks")).json() == {"items": [], "next": None}
+    assert (await tasks(ada, web, "first"))[0]["number"] == 1
+
+
+async def test_a_claim_goes_its_way_to_done(ada: httpx.AsyncClient, tess: httpx.AsyncClient, web: str) -> None:
+    await tasks(ada, web, "one", role="tester")
+    await tasks(ada, web, "two", depends_on=[1])
+    assert await claimed(ada, web) is None
+    claim = Claim.model_validate(await claimed(tess, web))
+    assert (claim.claim, claim.lease_seconds, claim.task.holder) == ("1/1", 60, "tess")
+    beat = await tess.post(f"{web}/tasks/1/heartbeat", json={"claim": "1/1"})
+    ends = [claim.task.lease_ends_at, Heartbeat.model_validate_json(beat.content).lease_ends_at]
+    assert ends == sorted(ends, key=str)
+    assert ends[0] != ends[1]
+    done = await tess.post(f"{web}/tasks/1/complete", json={"claim": "1/1", "result": {"ok": True}})
+    assert Task.model_validate_json(done.content).status == "done"
+    second = Claim.model_validate(await claimed(ada, web, 2))
+    assert [(other.number, other.holder, other.result) for other in second.dependencies] == [(1, "tess", {"ok": True})]
+    assert second.lease_seconds is None  # a person's claim never lapses
+
+
+async def test_a_failed_task_is_free_again_while_a_try_is_left(tess: httpx.AsyncClient, web: str) -> None:
+    await tasks(tess, web, "one")
+    for left, status in ((2, "todo"), (1, "todo"), (0, "failed")):
+        claim = (await claimed(tess, web))["claim"]
+        answer = await tess.post(f"{web}/tasks/1/fail", json={"claim": claim, "reason": "no luck", "retry": True})
+        assert (answer.json()["status"], answer.json()["tries_left"]) == (status, left)
+    assert refused(await tess.post(f"{web}/tasks/1/claim"), 409, "wrong_status").startswith("#1 is failed")
+
+
+@pytest.mark.parametrize("verb", ["heartbeat", "complete", "fail"])
+async def test_only_the_live_attempt_of_the_holder_may_write(
+    ada: httpx.AsyncClient, tess: httpx.AsyncClient, web: str, verb: str
+) -> None:
+    await tasks(tess, web, "one")
+    more = {"reason": "x"} if verb == "fail" else {}
+    await claimed(tess, web)
+    before = (await ada.get(f"{web}/tasks/1")).json()
+    for client, claim in ((ada, "1/1"), (tess, "1/2"), (tess, "1/999999999")):
+        answer = await client.post(f"{web}/tasks/1/{verb}", json={"claim": claim, **more})
+        refused(answer, 409, "lost_claim")
+        assert (answer.json()["task"], answer.json()["attempt"]) == (1, 1)
+    other = await tess.post(f"{web}/tasks/1/{verb}", json={"claim": "2/1", **more})
+    refused(other, 422, "invalid")
+    assert other.json()["errors"][0]["field"] == "body.claim"
+    refused(await tess.post(f"{web}/tasks/7/{verb}", json={"claim": "7/1", **more}), 404, "not_found")
+    assert (await ada.get(f"{web}/tasks/1")).json() == before
+
+
+async def test_a_lapsed_claim_is_lost(site: Site, ada: httpx.AsyncClient) -> None:
+    web = await squad(ada, "short", lease_seconds=1)
+    tess = await external(site, ada, web, "tess")
+    await tasks(tess, web, "one")
+    await claimed(tess, web)
+    await asyncio.sleep(1.01)
+    refused(await tess.post(f"{web}/tasks/1/complete", json={"claim": "1/1"}), 409, "lost_claim")
+    assert (await claimed(tess, web))["claim"] == "1/2"
+
+
+async def test_what_is_another_s_can_t_be_claimed(ada: httpx.AsyncClient, tess: httpx.AsyncClient, web: str) -> None:
+    await tasks(ada, web, "for ada", assignee="owner")
+    await tasks(ada, web, "for a lead", role="lead")
+    assert refused(await tess.post(f"{web}/tasks/1/claim"), 403, "forbidden") == "#1 is assigned to owner."
+    assert refused(await tess.post(f"{web}/tasks/2/claim"), 403, "forbidden") == "#2 is for the role lead."
+    assert refused(await tess.post(f"{web}/tasks/3/claim"), 404, "not_found") == "Task not found"
+    await claimed(ada, web, 1)
+    again = await ada.post(f"{web}/tasks/1/claim")
+    assert refused(again, 409, "wrong_status") == "#1 is in progress; only a task in todo can be claimed."
+    assert (again.json()["task"], again.json()["status"]) == (1, "in_progress")
+
+
+async def test_pages_and_the_filter(ada: httpx.AsyncClient, web: str) -> None:
+    await tasks(ada, web, *"abcde")
+    await claimed(ada, web, 3)
+    seen: list[int] = []
+    cursor: str | None = "0"
+    while cursor is not None:
+        answer = await ada.get(f"{web}/tasks", params={"limit": 2, "cursor": cursor, "status": "todo"})
+        page = Tasks.model_validate_json(answer.content)
+        seen += [task.number for task in page.items]
+        cursor = page.next
+    assert seen == [1, 2, 4, 5]
+    assert refused(await ada.get(f"{web}/tasks/6"), 404, "not_found") == "Task not found"

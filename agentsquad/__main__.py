@@ -1,0 +1,5 @@
+"""`python -m agentsquad`: the command where no script is on the PATH."""
+
+from agentsquad.cli import main
+
+main()

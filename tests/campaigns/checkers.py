@@ -1,0 +1,181 @@
+"""What must be true of a squad after a campaign. Each checker answers what is wrong: nothing, or sentences.
+
+Campaigns expect nothing of them; their negative controls, where a promise is broken on purpose, expect something.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import psycopg2.extras
+
+from tests.operations import folding
+
+Note = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class State:
+    """One squad as one snapshot shows it."""
+
+    events: list[dict[str, Any]]
+    tasks: dict[int, dict[str, Any]]
+    attempts: list[dict[str, Any]]
+    overdue: list[int]  # tasks whose lease was over for more than a second
+
+    @property
+    def completions(self) -> Counter[int]:
+        """How often each task was completed, as the log tells."""
+        return Counter(event["task"] for event in self.events if event["kind"] == "task.completed")
+
+    def with_status(self, status: str) -> list[int]:
+        """The tasks in it."""
+        return [number for number, task in self.tasks.items() if task["status"] == status]
+
+
+def state(url: str, squad_id: UUID | None) -> State:
+    """Look past the application, in one snapshot."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.set_session("REPEATABLE READ", readonly=True)
+        cursor = connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)
+
+        def rows(query: str) -> list[dict[str, Any]]:
+            cursor.execute(query, (str(squad_id),))
+            return [dict(row) for row in cursor.fetchall()]
+
+        return State(
+            rows(
+                "SELECT position, kind, extract(epoch FROM at)::float8 AS at, actor, task, attempt, data "
+                "FROM events WHERE squad_id = %s ORDER BY position"
+            ),
+            {row["n"]: row["t"] for row in rows("SELECT number n, task_json(tasks) t FROM tasks WHERE squad_id = %s")},
+            rows("SELECT task_number AS task, attempt, outcome FROM attempts WHERE squad_id = %s"),
+            [
+                row["number"]
+                for row in rows(
+                    "SELECT number FROM tasks WHERE squad_id = %s AND lease_ends_at < now() - interval '1 s'"
+                )
+            ],
+        )
+
+
+def unfenced(after: State, notes: Iterable[Note]) -> list[str]:
+    """Two attempts that both wrote: completions accepted twice, or of an attempt that was not the last."""
+    wrong = [f"#{task} was completed {times} times" for task, times in after.completions.items() if times > 1]
+    accepted: Counter[int] = Counter()
+    for note in notes:
+        task = after.tasks[note["task"]] if note["what"] in ("completed", "refused") else None
+        if task is None:
+            continue
+        if note["what"] == "completed":
+            accepted[note["task"]] += 1
+            if (task["attempt"], task["result"]) != (note["attempt"], note["result"]):
+                wrong.append(f"#{note['task']}: attempt {note['attempt']} was accepted, and overwritten")
+        elif task["result"] == note["result"]:
+            wrong.append(f"#{note['task']}: attempt {note['attempt']} was refused, and wrote")
+    wrong += [f"#{task} was accepted {times} times" for task, times in accepted.items() if times > 1]
+    for attempt in after.attempts:
+        last = after.tasks[attempt["task"]]["attempt"]
+        if attempt["outcome"] == "completed" and attempt["attempt"] != last:
+            wrong.append(f"#{attempt['task']}: attempt {attempt['attempt']} of {last} completed it")
+    return wrong
+
+
+def unfinished(after: State) -> list[str]:
+    """Tasks that got lost on the way."""
+    return [f"#{number} is {task['status']}" for number, task in after.tasks.items() if task["status"] != "done"]
+
+
+def torn(after: State) -> list[str]:
+    """Where the log is not 1 … n, or tells something else than the tables."""
+    return folding.differences(after.events, after.tasks.values())
+
+
+def missed(seen: Sequence[int], log: Sequence[int]) -> list[str]:
+    """What a reader didn't see of a log, saw twice, or saw out of order."""
+    wrong = [f"{position} was missed" for position in sorted(set(log) - set(seen))]
+    wrong += [f"{position} was seen {times} times" for position, times in Counter(seen).items() if times > 1]
+    wrong += [f"{position} was seen that is not there" for position in sorted(set(seen) - set(log))]
+    wrong += [f"{b} came after {a}" for a, b in pairwise(seen) if b <= a]
+    return wrong
+
+
+def stuck(after: State) -> list[str]:
+    """Tasks that wait for nothing any more."""
+    return [
+        f"#{number} is blocked, and all that it waits for is done"
+        for number, task in after.tasks.items()
+        if task["status"] == "blocked" and all(after.tasks[other]["status"] == "done" for other in task["depends_on"])
+    ]
+
+
+def misnumbered(after: State, notes: Iterable[Note]) -> list[str]:
+    """Tasks that were promised and are not there or another's, numbers given twice, gaps, and batches that broke."""
+    notes = list(notes)
+    wrong = [f"a batch broke: {note['error']}" for note in notes if note["what"] == "broke"]
+    promised = [(number, title) for note in notes if note["what"] == "created" for number, title in note["tasks"]]
+    times = Counter(number for number, _ in promised)
+    wrong += [f"#{number} was given {count} times" for number, count in times.items() if count > 1]
+    wrong += [
+        f"#{number} is not {title}"
+        for number, title in promised
+        if number not in after.tasks or after.tasks[number]["title"] != title
+    ]
+    if sorted(after.tasks) != list(range(1, len(after.tasks) + 1)):
+        wrong.append("the numbers have gaps")
+    return wrong
+
+
+def unkept(after: State, notes: Iterable[Note]) -> list[str]:
+    """Answers with success that are no longer true."""
+    wrong = []
+    claims = {(attempt["task"], attempt["attempt"]) for attempt in after.attempts}
+    for note in notes:
+        match note["what"]:
+            case "created":
+                gone = [n for n, title in note["tasks"] if after.tasks.get(n, {}).get("title") != title]
+                wrong += [f"#{number} was created, and is gone" for number in gone]
+            case "claimed":
+                if (note["task"], note["attempt"]) not in claims:
+                    wrong.append(f"#{note['task']}/{note['attempt']} was claimed, and is gone")
+            case "completed":
+                task = after.tasks.get(note["task"], {})
+                if (task.get("status"), task.get("result")) != ("done", note["result"]):
+                    wrong.append(f"#{note['task']} was completed, and is not")
+                elif after.completions[note["task"]] != 1:
+                    wrong.append(f"#{note['task']} was completed {after.completions[note['task']]} times")
+            case _:
+                pass
+    return wrong
+
+
+def lapses(after: State, notes: Iterable[Note], outages: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
+    """How long each lease was over before its task was taken back; the time without a database or a server not counted.
+
+    Args:
+        after: what the log says.
+        notes: claims that were answered, with the ends of their leases, which nobody extended.
+        outages: from when to when nothing could be written, by the same clock.
+    """
+    ends = {(note["task"], note["attempt"]): note["ends"] for note in notes if note["what"] == "claimed"}
+    found = []
+    for event in after.events:
+        claim = (event["task"], event["attempt"])
+        if event["kind"] == "task.lapsed" and claim in ends:
+            due = datetime.fromisoformat(ends[claim]).timestamp()
+            for began, ended in outages:
+                if began <= event["at"] and ended >= due:
+                    due = min(max(due, ended), event["at"])
+            found.append((f"#{claim[0]}/{claim[1]}", event["at"] - due))
+    return found
+
+
+def late(found: Iterable[tuple[str, float]], grace: float = 1.0) -> list[str]:
+    """The leases that were over for longer than that."""
+    return [f"{claim} was taken back after {seconds:.2f} s" for claim, seconds in found if seconds > grace]

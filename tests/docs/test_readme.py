@@ -1,0 +1,23 @@
+"""The README: its Python runs, its commands exist."""
+
+import re
+
+import pytest
+
+from agentsquad.cli import SERVER
+from tests.docs.test_guides import REPOSITORY, Block, blocks, default_database, run_script  # noqa: F401  (a fixture)
+
+README = REPOSITORY / "README.md"
+PYTHON = [block for block in blocks(README, README.read_text("utf-8")) if block.language == "python"]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.name)
+def test_the_python_runs(block: Block, default_database: str) -> None:  # noqa: F811  (a fixture)
+    run_script(block)
+
+
+def test_every_target_and_command_exists() -> None:
+    text, makefile = README.read_text("utf-8"), (REPOSITORY / "Makefile").read_text("utf-8")
+    for target in re.findall(r"(?:`|\$ )make (\w+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    assert set(re.findall(r"(?:`|\$ |bin/)asq (\w+)", text)) <= {*SERVER, "work"}

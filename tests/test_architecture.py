@@ -1,0 +1,344 @@
+"""The house rules that no tool enforces. Each checker is tried on a planted violation as well."""
+
+import ast
+import asyncio
+import gc
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import Select, literal, select
+from sqlalchemy.dialects import postgresql
+
+from agentsquad import client
+from agentsquad.schemas import events as event_schemas
+from backend import operations
+from backend.app import app
+from backend.core import errors, statements
+from backend.interfaces.http.errors import PLAIN, STATUS
+from backend.models import Squad, User
+from backend.operations.access import Actor, SquadRef, scope
+
+REPOSITORY = Path(__file__).parents[1]
+Find = Callable[[ast.Module], Iterator[int]]
+
+
+@pytest.fixture(autouse=True)
+def undisturbed() -> Iterator[None]:
+    """Python 3.11's parser fails when the garbage collector ends a greenlet in the middle of it."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def modules(*rooms: str) -> list[Path]:
+    return [file for room in rooms for file in sorted((REPOSITORY / room).rglob("*.py"))]
+
+
+def found(find: Find, files: list[Path], *exceptions: str) -> list[str]:
+    """Where `find` finds something, as `file:line`."""
+    assert files
+    return [
+        f"{name}:{line}"
+        for file in files
+        if not (name := str(file.relative_to(REPOSITORY))).startswith(exceptions or "\0")
+        for line in find(ast.parse(file.read_text(encoding="utf-8")))
+    ]
+
+
+def calls(name: str) -> Find:
+    """Calls of a function or a method of this name."""
+
+    def find(tree: ast.Module) -> Iterator[int]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = node.func
+                if (getattr(called, "attr", None) or getattr(called, "id", None)) == name:
+                    yield node.lineno
+
+    return find
+
+
+def names(name: str) -> Find:
+    """Any use or import of a name."""
+
+    def find(tree: ast.Module) -> Iterator[int]:
+        for node in ast.walk(tree):
+            used = (getattr(node, attribute, None) for attribute in ("id", "attr", "name"))
+            if name in used:
+                yield getattr(node, "lineno", 0)
+
+    return find
+
+
+def imports_of(*packages: str) -> Find:
+    """Imports of a package, early or late."""
+
+    def find(tree: ast.Module) -> Iterator[int]:
+        for node in ast.walk(tree):
+            given = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                given = [str(node.module)]
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+                given = [str(getattr(node.args[0], "value", ""))]
+            if any(each.split(".")[0] in packages for each in given):
+                yield getattr(node, "lineno", 0)
+
+    return find
+
+
+def relative_imports(tree: ast.Module) -> Iterator[int]:
+    return (node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level)
+
+
+def late_imports(tree: ast.Module) -> Iterator[int]:
+    for function in ast.walk(tree):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield from (node.lineno for node in ast.walk(function) if isinstance(node, (ast.Import, ast.ImportFrom)))
+
+
+@pytest.mark.parametrize(
+    ("find", "planted"),
+    [
+        (calls("commit"), "async def f(session):\n    await session.commit()"),
+        (calls("select"), "import sqlalchemy as sa\nsa.select(1)"),
+        (calls("select"), "select(User)"),
+        (names("HTTPException"), "from fastapi import HTTPException"),
+        (names("HTTPException"), "raise fastapi.HTTPException(404)"),
+        (imports_of("backend"), "from backend.core import errors"),
+        (imports_of("backend"), "def f():\n    importlib.import_module('backend.core')"),
+        (relative_imports, "from . import users"),
+        (late_imports, "class A:\n    def f(self):\n        if True:\n            import os"),
+    ],
+)
+def test_the_checkers_find_what_they_look_for(find: Find, planted: str) -> None:
+    assert list(find(ast.parse(planted)))
+    assert not list(find(ast.parse("import os\nbackend = commits(selected)")))
+
+
+def test_only_the_database_commits() -> None:
+    # Migrations run outside the application, on a connection of their own.
+    assert (
+        found(calls("commit"), modules("agentsquad", "backend"), "backend/core/database.py", "backend/migrations") == []
+    )
+
+
+def test_http_errors_stay_in_their_room() -> None:
+    assert found(names("HTTPException"), modules("agentsquad", "backend"), "backend/interfaces/http") == []
+
+
+def test_interfaces_hold_no_query() -> None:
+    for name in ("select", "text", "execute", "scalar", "scalars"):
+        # The sync route runs an operation's query itself: it is the example of doing so.
+        assert found(calls(name), modules("backend/interfaces"), "backend/interfaces/http/users.py") == []
+    assert found(calls("select"), modules("backend/interfaces")) == []
+
+
+def test_imports_are_absolute_and_at_the_top() -> None:
+    assert found(relative_imports, modules("agentsquad", "backend", "benchmarks", "tests")) == []
+    assert found(late_imports, modules("agentsquad", "backend")) == []
+
+
+def test_the_client_knows_nothing_of_the_server() -> None:
+    assert found(imports_of("backend"), modules("agentsquad")) == []
+
+
+def test_migrations_stand_alone_and_are_dated() -> None:
+    versions = modules("backend/migrations/versions")
+    assert found(imports_of("backend", "agentsquad"), versions) == []
+    assert [file.name for file in versions if not re.fullmatch(r"\d{4}_\d\d_\d\d_\w+\.py", file.name)] == []
+
+
+def test_no_module_is_longer_than_four_hundred_lines() -> None:
+    lengths = {
+        file: file.read_text(encoding="utf-8").count("\n") for file in modules("agentsquad", "backend", "benchmarks")
+    }
+    # A revision holds whole SQL functions, as they were on its day.
+    long = [str(file) for file, lines in lengths.items() if lines > 400 and file.parent.name != "versions"]
+    assert long == []
+
+
+def test_every_sql_file_begins_with_what_it_is_for() -> None:
+    files = sorted((REPOSITORY / "backend").rglob("*.sql"))
+    assert files
+    assert [file.name for file in files if not file.read_text(encoding="utf-8").startswith("-- ")] == []
+
+
+def lint_imports(configuration: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("lint-imports")
+    command = [str(program), "--no-cache", "--no-logo", "--config", str(configuration)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def test_every_arrow_points_down() -> None:
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    assert {contract["type"] for contract in contracts["contracts"]} == {"layers", "forbidden"}
+    result = lint_imports(REPOSITORY / "pyproject.toml")
+    assert (result.returncode, " 0 broken" in result.stdout) == (0, True), result.stdout
+
+
+def test_an_arrow_that_points_up_is_found(tmp_path: Path) -> None:
+    upside_down = tmp_path / "upside_down.ini"
+    upside_down.write_text(
+        "[importlinter]\nroot_package = backend\n[importlinter:contract:1]\nname = Upside down\ntype = layers\n"
+        "layers =\n    backend.core\n    backend.operations\n",
+        encoding="utf-8",
+    )
+    result = lint_imports(upside_down)
+    assert (result.returncode, "Upside down BROKEN" in result.stdout) == (1, True), result.stdout + result.stderr
+
+
+# One name a noun, in every room; what is no noun of the domain, and why it is there.
+NOUNS = {"users", "squads", "members", "tasks", "events"}
+ROOMS = {
+    "agentsquad/schemas": {"errors": "the wire's shape of an error", "fields": "kinds of field", "limits": "figures"},
+    "backend/models": {"base": "what every table shares"},
+    "backend/operations": {"access": "who may see what", "keys": "of users and of members, so of neither file"},
+    "backend/interfaces/http": {
+        "answers": "JSON that PostgreSQL built",
+        "bodies": "how large they may be",
+        "dependencies": "what routes ask for",
+        "errors": "the table from error to status",
+        "health": "of the process, not of the domain",
+        "hot": "the lean way to read",
+        "invalid": "pydantic's errors in words",
+        "keys": "as in operations",
+    },
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_noun_has_the_same_file_name_in_every_room(room: str) -> None:
+    files = {file.stem for file in (REPOSITORY / room).glob("*.py")} - {"__init__"}
+    assert files == NOUNS | ROOMS[room].keys()
+
+
+def operation_modules() -> list[ModuleType]:
+    return [
+        importlib.import_module(f"{operations.__name__}.{each.name}")
+        for each in pkgutil.iter_modules(operations.__path__)
+    ]
+
+
+def functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    own = inspect.getmembers(module, lambda value: inspect.isfunction(value) and value.__module__ == module.__name__)
+    return {f"{module.__name__.rpartition('.')[2]}.{name}": each for name, each in own if not name.startswith("_")}
+
+
+# Asked by the server itself: whom a credential stands for, and where a lease is over.
+FOR_NOBODY = {"keys.user_of", "keys.member_of", "tasks.over"}
+# A member or an account is compared with the actor. The owner of a squad is no member for that alone.
+CONDITION = re.compile(r"\b(members|mine|users|api_keys)(_\d+)?\.(user_)?id = :actor__(user|member)_id\b")
+
+
+def conditional(query: Callable[..., Any]) -> bool:
+    """Whether a read asks for the actor, whatever it is given."""
+    placeholders, _ = statements._placeholders(query)
+    statement = query(*placeholders).compile(dialect=postgresql.dialect(paramstyle="named"))  # type: ignore[no-untyped-call]
+    return CONDITION.search(str(statement)) is not None
+
+
+def queries() -> dict[str, Callable[..., Any]]:
+    """Every operation that reads."""
+    return {
+        name: each
+        for module in operation_modules()
+        for name, each in functions(module).items()
+        if inspect.get_annotations(each, eval_str=True)["return"] in (statements.AnySelect, Select[Any])
+    }
+
+
+def test_every_read_asks_for_the_actor() -> None:
+    found = queries()
+    assert {
+        "users.get",
+        "squads.get",
+        "squads.page",
+        "tasks.get",
+        "tasks.board",
+        "members.page",
+        "events.after",
+    } <= set(found)
+    assert {name for name, query in found.items() if not conditional(query)} == FOR_NOBODY
+
+
+def test_a_read_that_forgets_the_actor_is_found() -> None:
+    def forgets(actor: Actor, user_id: str) -> Any:
+        return select(User.id).where(User.id == user_id)
+
+    def only_sorts(actor: Actor, squad: SquadRef) -> Any:
+        return select(Squad.id).where(Squad.name == squad.name).order_by(Squad.owner_id == actor.user_id)
+
+    def asks(actor: Actor, squad: SquadRef) -> Any:
+        return select(literal(1)).where(Squad.id == scope(actor, squad))
+
+    assert [conditional(query) for query in (forgets, only_sorts, asks)] == [False, False, True]
+
+
+def kinds(base: type[errors.SquadError] = errors.SquadError) -> Iterator[type[errors.SquadError]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
+    ours = [kind for kind in kinds() if kind.__module__ == errors.__name__]
+    codes = [kind.code for kind in ours]
+    assert set(ours) == set(STATUS)
+    assert len(set(codes)) == len(codes)
+    assert {code for code, _ in PLAIN.values()} - set(codes) == {"method_not_allowed", "internal"}
+
+
+SQUAD, TASK = "/squads/{squad}", "/squads/{squad}/tasks/{number}"
+# One verb has one name in every room: operation → route, client's method, kind of event.
+VERBS: dict[str, tuple[str, str, str | None, str | None]] = {
+    "users.create": ("POST", "/users", None, None),
+    "keys.create": ("POST", "/keys", None, None),
+    "keys.revoke": ("DELETE", "/keys/{key_id}", None, None),
+    "squads.create": ("POST", "/squads", "create_squad", "squad.created"),
+    "members.add": ("POST", f"{SQUAD}/members", "add_member", "member.added"),
+    "members.create_token": ("POST", f"{SQUAD}/members/{{member}}/tokens", "create_token", "member.token_created"),
+    "members.revoke_token": (
+        "DELETE", f"{SQUAD}/members/{{member}}/tokens/{{token_id}}", None, "member.token_revoked"
+    ),
+    "tasks.create": ("POST", f"{SQUAD}/tasks", "create_tasks", "task.created"),
+    "tasks.claim": ("POST", f"{TASK}/claim", "claim", "task.claimed"),
+    "tasks.heartbeat": ("POST", f"{TASK}/heartbeat", "heartbeat", None),
+    "tasks.complete": ("POST", f"{TASK}/complete", "complete", "task.completed"),
+    "tasks.fail": ("POST", f"{TASK}/fail", "fail", "task.failed"),
+}  # fmt: skip
+# Not a caller's verbs: a part of the others, or the server's own.
+INNER = {"access.enter", "events.append", "users.first", "tasks.lapse"}
+CONSEQUENCES = {"task.unblocked", "task.lapsed"}
+
+
+def test_a_verb_has_the_same_name_in_every_room() -> None:
+    writes = {
+        name
+        for module in operation_modules()
+        for name, each in functions(module).items()
+        if asyncio.iscoroutinefunction(each)
+    }
+    assert writes - INNER == set(VERBS)
+    routes = {str(route.name): (route.methods, str(route.path_format)) for route in iter_route_contexts(app.routes)}
+    for operation, (method, path, call, _) in VERBS.items():
+        assert routes[operation.replace(".", "_")] == ({method}, path)
+        assert call is None or inspect.iscoroutinefunction(getattr(client.AsyncClient, call))
+    told = {kind for *_, kind in VERBS.values() if kind}
+    assert told | CONSEQUENCES == set(event_kinds())
+
+
+def event_kinds() -> list[str]:
+    """Every kind of the union."""
+    union = get_args(get_args(event_schemas.Event)[0])
+    return [get_args(kind.model_fields["kind"].annotation)[0] for kind in union]

@@ -44,11 +44,16 @@ class Commands(TyperGroup):
 
 
 def _server_command(ctx: Any, name: str) -> Any:
-    for entry in entry_points(group="agentsquad.commands"):
-        group = typer.main.get_command(entry.load())
+    sentence = "The server is not installed; run pip install 'agentsquad-server[server]'."
+    try:
+        servers = [entry.load() for entry in entry_points(group="agentsquad.commands")]
+    except ImportError as error:  # its package lies here, what it needs doesn't
+        raise SquadError("not_installed", sentence) from error
+    for server in servers:
+        group = typer.main.get_command(server)
         if isinstance(group, TyperGroup) and (command := group.get_command(ctx, name)):
             return command
-    raise SquadError("not_installed", "The server is not installed; run pip install 'agentsquad-server[server]'.")
+    raise SquadError("not_installed", sentence)
 
 
 app = typer.Typer(

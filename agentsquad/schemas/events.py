@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 
 from agentsquad.schemas.fields import Json
 from agentsquad.schemas.tasks import BlockedOn, Status, Task
@@ -182,7 +182,6 @@ Event = Annotated[
     | TaskLapsed,
     Field(discriminator="kind"),
 ]
-adapter: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 class Events(BaseModel):

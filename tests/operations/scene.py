@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
+from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agentsquad.schemas import events as event_schemas
+from agentsquad.schemas.events import Event
 from agentsquad.schemas.members import MemberNew
 from agentsquad.schemas.squads import SquadNew
 from agentsquad.schemas.tasks import Claim, CompleteNew, FailNew, Heartbeat, HeartbeatNew, Task, TaskNew, Tasks
@@ -20,6 +21,7 @@ from backend.operations import events, members, squads, tasks
 from backend.operations.access import Actor, SquadRef
 from tests.operations import folding
 
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -112,7 +114,7 @@ class Scene:
         assert page is not None
         items: list[dict[str, Any]] = page["items"]
         for item in items:
-            event_schemas.adapter.validate_python(item)
+            EVENT.validate_python(item)
         return items
 
     async def kinds(self, of: int | None = None) -> list[str]:

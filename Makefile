@@ -29,7 +29,7 @@ test: setup  ## Run every test; at most ten minutes on two cores.
 	@$(BIN)/python -m pytest
 
 torture: setup  ## Run the campaigns ten times as long.
-	@SQUAD_TEST_SCALE=10 $(BIN)/python -m pytest tests/campaigns -s
+	@SQUAD_TEST_SCALE=10 $(BIN)/python -m pytest tests/campaigns -s -o faulthandler_timeout=3600
 
 check: lint types contracts test  ## Everything that CI runs.
 

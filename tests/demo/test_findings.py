@@ -28,11 +28,13 @@ def places(found: list[Finding]) -> list[str]:
 def test_what_is_not_the_folders_own_is_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "env").mkdir()
     (tmp_path / "env" / "pyvenv.cfg").touch()
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.py").touch()
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "link.py").symlink_to("/etc/passwd")
     (tmp_path / "notes.txt").touch()
     os.mkfifo(tmp_path / "pipe.py")
-    hidden = {".git__a": "", "env__a": "", "node_modules__a": "", "__pycache__/a": "", "site-packages__a": ""}
+    hidden = {".git__a": "", "env__a": "", "node_modules__a": "", "site-packages__a": ""}
     assert tree(tmp_path, own="", sub__own="", **hidden).files == ("own.py", "sub/own.py")
 
 

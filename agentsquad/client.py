@@ -20,7 +20,7 @@ from agentsquad import local
 from agentsquad.schemas.events import Events
 from agentsquad.schemas.members import Member, MemberNew
 from agentsquad.schemas.squads import Squad, SquadNew, Squads
-from agentsquad.schemas.tasks import Board, Claim, Claims, CompleteNew, FailNew, Heartbeat, Task, TaskNew, Tasks
+from agentsquad.schemas.tasks import Board, Claim, Claims, CompleteNew, FailNew, Heartbeat, Task, TaskNew, TasksMade
 from agentsquad.schemas.users import KeySecret, User
 
 M = TypeVar("M", bound=BaseModel)
@@ -135,7 +135,7 @@ class AsyncClient:
     async def create_tasks(self, squad: str, new: Sequence[TaskNew]) -> list[Task]:
         """Make a batch of tasks with their dependencies: all of it, or nothing."""
         body = {"tasks": [task.model_dump(mode="json") for task in new]}
-        return (await self._ask(Tasks, "POST", f"/squads/{squad}/tasks", body)).items
+        return (await self._ask(TasksMade, "POST", f"/squads/{squad}/tasks", body)).items
 
     async def task(self, squad: str, number: int) -> Task:
         """One task, whole."""
@@ -151,9 +151,8 @@ class AsyncClient:
 
     async def claim(self, squad: str, number: int | None = None) -> Claim | None:
         """Claim a task by number, or the next one that matches; None: there is nothing to do."""
-        if number is not None:
-            return await self._ask(Claim, "POST", f"/squads/{squad}/tasks/{number}/claim")
-        claims = await self._ask(Claims, "POST", f"/squads/{squad}/tasks/claim")
+        which = "claim" if number is None else f"{number}/claim"
+        claims = await self._ask(Claims, "POST", f"/squads/{squad}/tasks/{which}")
         return claims.items[0] if claims.items else None
 
     async def heartbeat(self, squad: str, claim: Claim) -> Heartbeat:

@@ -19,7 +19,9 @@ from backend.core.database import Database, close_db, init_db
 from backend.core.errors import SquadError, StartError
 from backend.core.settings import Settings
 from backend.interfaces.credentials import Credentials
-from backend.interfaces.http import bodies, errors, events, health, hot, keys, members, squads, tasks, users
+from backend.interfaces.http import bodies, errors, events, health, hot, keys, members, messages, squads, tasks, users
+from backend.live import ending
+from backend.live.feed import Feed
 from backend.operations import users as accounts
 
 log = logging.getLogger(__name__)
@@ -44,12 +46,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.refused = error  # for whoever says it in one sentence
             await close_db(own)
             raise
-        sweeping = asyncio.create_task(sweeper.run(own))
+        feed = app.state.feed = Feed(own)
+        running = [asyncio.create_task(sweeper.run(own)), asyncio.create_task(feed.run())]
         try:
-            yield
+            with ending.announced(feed.end):
+                yield
         finally:
-            sweeping.cancel()
-            await asyncio.wait([sweeping])
+            feed.end()
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
             await close_db(own)
 
     app = FastAPI(
@@ -57,13 +63,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=metadata.version("agentsquad-server"),
         description="Squads of AI agents get work done, on one PostgreSQL and nothing else.",
         lifespan=lifespan,
-        responses=errors.RESPONSES,
         redoc_url=None,
     )
     app.add_middleware(bodies.Limit, most=limits.BODY)
     app.add_middleware(hot.Shortcut, reads=[*users.READS, *squads.READS])
     errors.install(app)
-    for room in (users, keys, squads, members, tasks, events, health):
+    for room in (users, keys, squads, members, messages, tasks, events, health):
         app.include_router(room.router)
     return app
 

@@ -1,7 +1,7 @@
 """Takes back what dead workers hold: every half second, squad by squad, in every server process.
 
 No leader: a squad that somebody is writing to is skipped, since that writer lapses what is over itself
-or the next round comes.
+or the next round comes. Now and then it forgets answers that were kept for long enough.
 """
 
 import asyncio
@@ -12,20 +12,27 @@ from typing import Final
 
 from backend.core.database import Database
 from backend.core.errors import Overloaded
-from backend.operations import tasks
+from backend.operations import idempotency, tasks
 
 EVERY: Final = 0.5  # seconds
+FORGET: Final = 600.0  # seconds between two removals of answers that were kept for long enough
 log = logging.getLogger(__name__)
 
 
 async def run(database: Database) -> None:
     """Sweep until cancelled. A database that is away is asked again; a defect is logged, and the sweeping goes on."""
+    clock = asyncio.get_running_loop().time
+    forgotten = clock()
     while True:
         with _going_on("Leases"):
             for row in await database.reads.rows(tasks.over):
                 # Squad by squad: one that can't be swept keeps no other waiting.
                 with _going_on(f"Leases of the squad {row['squad_id']}"):
                     await database.transact(tasks.lapse, row["squad_id"])
+        if clock() >= forgotten + FORGET:
+            forgotten = clock()
+            with _going_on("Old answers"):
+                await database.transact(idempotency.forget)
         await asyncio.sleep(EVERY)
 
 

@@ -114,6 +114,7 @@ Role = Annotated[str, Field(max_length=limits.NAME), _form(f"^({NAME})?$"), Afte
 Email = Annotated[str, Field(max_length=limits.EMAIL), _form(f"^{EMAIL}$"), AfterValidator(_email)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[Whole, Field(ge=1, le=limits.NUMBER_MAX)]
+Position = Annotated[Whole, Field(ge=1, le=limits.POSITION_MAX)]
 Reference = Annotated[Number | Name, WrapValidator(_reference)]
 Json = Annotated[Any, AfterValidator(_json)]
 Input = Annotated[Json, AfterValidator(lambda value: {} if value is None else value)]

@@ -21,27 +21,66 @@ class Member(BaseModel):
     instructions: str
     user: UUID | None = Field(description="The account of a person.")
     last_seen_at: datetime | None
+    paused_at: datetime | None
     retired_at: datetime | None
     created_at: datetime
+
+
+class Me(Member):
+    """Oneself in a squad: how many messages wait, and what one holds."""
+
+    is_owner: bool
+    unread: int
+    claims: list[str] = Field(description="Handles of the live claims.")
 
 
 class MemberNew(Incoming):
     """A member to add. A person is an account that exists, named by its email address."""
 
     name: Name
-    kind: Literal["external", "person"] = "external"
+    kind: Kind = "external"
     role: Role = ""
     instructions: Text = ""
     user: Email | None = None
 
 
+class MemberEdit(Incoming):
+    """What to change of a member; what isn't given stays."""
+
+    name: Name = Field(default_factory=str)
+    role: Role = Field(default_factory=str)
+    instructions: Text = Field(default_factory=str)
+
+
 class Members(BaseModel):
-    """Members of a squad, by name."""
+    """A page of a squad's members, by name."""
 
     items: list[Member]
+    next: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+class PauseNew(Incoming):
+    """No more claims from now on; with `now` live attempts end, which uses no try."""
+
+    now: bool = False
 
 
 class TokenNew(Incoming):
     """A member token to make; the name says what it is for."""
 
     name: Label = ""
+
+
+class Token(BaseModel):
+    """A member token, without its secret."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Tokens(BaseModel):
+    """Tokens of a member, newest first."""
+
+    items: list[Token]

@@ -1,4 +1,4 @@
-"""Squads."""
+"""Squads, and the templates that they are made from."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from agentsquad.schemas import limits
-from agentsquad.schemas.fields import Incoming, Name, Whole
-from agentsquad.schemas.members import Member
+from agentsquad.schemas.fields import Incoming, Name, Text, Title, Whole
+from agentsquad.schemas.members import Member, MemberNew
 
 
 class Owner(BaseModel):
@@ -26,17 +26,28 @@ class Squad(BaseModel):
     owner: Owner
     lease_seconds: int
     max_tries: int
+    paused_at: datetime | None
+    archived_at: datetime | None
     created_at: datetime
     updated_at: datetime
     members: list[Member]
 
 
 class SquadNew(Incoming):
-    """A squad to make."""
+    """A squad to make, from nothing or with the members of a template."""
 
     name: Name
+    template: Name | None = None
     lease_seconds: Whole = Field(default=limits.LEASE, ge=1, le=limits.LEASE_MAX)
     max_tries: Whole = Field(default=limits.TRIES, ge=1, le=limits.TRIES_MAX)
+
+
+class SquadEdit(Incoming):
+    """What to change of a squad; what isn't given stays."""
+
+    name: Name = Field(default_factory=str)
+    lease_seconds: Whole = Field(default_factory=int, ge=1, le=limits.LEASE_MAX)
+    max_tries: Whole = Field(default_factory=int, ge=1, le=limits.TRIES_MAX)
 
 
 class Squads(BaseModel):
@@ -44,3 +55,18 @@ class Squads(BaseModel):
 
     items: list[Squad]
     next: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+class Template(Incoming):
+    """A kind of squad: the members that it begins with."""
+
+    name: Name
+    title: Title
+    description: Text
+    members: list[MemberNew] = Field(min_length=1)
+
+
+class Templates(BaseModel):
+    """What squads can be made from, by name."""
+
+    items: list[Template]

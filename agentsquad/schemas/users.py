@@ -27,10 +27,18 @@ class UserNew(Incoming):
     name: Label = ""
 
 
+class UserEdit(Incoming):
+    """What to change of an account; what isn't given stays. One that is not active opens nothing."""
+
+    name: Label = Field(default_factory=str)
+    is_active: bool = Field(default_factory=bool)
+
+
 class Users(BaseModel):
-    """Accounts."""
+    """A page of accounts, by address."""
 
     items: list[User]
+    next: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
 
 
 class KeyNew(Incoming):

@@ -7,10 +7,11 @@ default instance, built on first access: importing this module opens, starts and
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache, cached_property
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 import orjson
 from sqlalchemy import Engine, create_engine, event, exc
@@ -35,9 +36,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TRIES: Final = 3
+CHANGED: Final = "changed"
 FULL: Final = "53300"  # too many connections: the server runs
 POOL_WAIT: Final = 1.0  # seconds until a request that gets no connection is answered with Overloaded
 SYNC_POOL_SIZE: Final = 5
+DOORBELL: Final = 1  # connection that rings and listens
 # No frozen process of ours may hold a squad for longer than these, in milliseconds.
 SERVER_SETTINGS: Final = {
     "TimeZone": "UTC",
@@ -60,6 +63,7 @@ class Database:
         self.cluster = embedded.cluster_of(settings)
         self.url = self.cluster.url if self.cluster else settings.DATABASE_URL
         self._running: set[asyncio.Task[Any]] = set()
+        self.on_change: Callable[[Iterable[UUID]], None] | None = None  # told which squads a commit changed
 
     @cached_property
     def address(self) -> Address:
@@ -78,7 +82,7 @@ class Database:
         engine = create_async_engine(
             self.address.for_async(),
             poolclass=LoopPool,
-            pool_size=self.settings.SQUAD_POOL_SIZE + self.settings.SQUAD_READ_CONNECTIONS,
+            pool_size=self.settings.SQUAD_POOL_SIZE + self.settings.SQUAD_READ_CONNECTIONS + DOORBELL,
             max_overflow=0,
             pool_timeout=POOL_WAIT,
             connect_args={"server_settings": {"options": self._options}, "timeout": self.address.connect_timeout},
@@ -185,10 +189,14 @@ class Database:
             for last in (*[False] * (TRIES - 1), True):
                 try:
                     async with self.AsyncSessionLocal() as session, session.begin():
-                        return await work(session)
+                        result = await work(session)
                 except Exception as error:
                     if last or failures.sqlstate(error) not in failures.REPEATABLE:
                         raise
+                else:
+                    if self.on_change and CHANGED in session.info:
+                        self.on_change(session.info[CHANGED])
+                    return result
         raise AssertionError
 
     def _connect_async(
@@ -222,6 +230,11 @@ def _report_unheard(task: asyncio.Task[Any]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, SquadError):
         log.error("A transaction failed after its caller had left.", exc_info=error)
+
+
+def changed(session: AsyncSession, squad_id: UUID) -> None:
+    """Note that a transaction wrote to a squad's log, for `Database.on_change` after the commit."""
+    session.info.setdefault(CHANGED, set()).add(squad_id)
 
 
 @contextmanager

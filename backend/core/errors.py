@@ -2,12 +2,16 @@
 
 SquadError
 ├── Invalid               the request itself is wrong
-│   └── TooLarge          its body is beyond the limit
+│   ├── TooLarge          its body is beyond the limit
+│   └── IdempotencyMismatch   its key was another request's
 ├── Unauthenticated       no key, or none that is known
 ├── Forbidden             known, but not allowed
 ├── NotFound              not there, or not for you to see
 ├── Conflict              right in itself, but not now
 │   ├── AlreadyExists     the name is taken
+│   ├── AlreadyCreated    by the same request before; the secret is shown only once
+│   ├── Archived          the squad is, and takes no writes
+│   ├── Paused            the member or the squad is, and claims nothing
 │   ├── LostClaim         the claim is no longer the live one
 │   └── WrongStatus       the board's table doesn't allow it from here
 ├── Overloaded            the database didn't answer in time: try again
@@ -52,6 +56,12 @@ class TooLarge(Invalid):
     code = "too_large"
 
 
+class IdempotencyMismatch(Invalid):
+    """The Idempotency-Key was another request's."""
+
+    code = "idempotency_mismatch"
+
+
 class Unauthenticated(SquadError):
     """There is no key, or none that the server knows."""
 
@@ -80,6 +90,24 @@ class AlreadyExists(Conflict):
     """The name is taken."""
 
     code = "already_exists"
+
+
+class AlreadyCreated(Conflict):
+    """The same request made it before; its secret was in that answer and is in no other."""
+
+    code = "already_created"
+
+
+class Archived(Conflict):
+    """The squad is archived and takes no writes; its owner can unarchive it."""
+
+    code = "archived"
+
+
+class Paused(Conflict):
+    """The member or the squad is paused and claims nothing; the owner can resume it."""
+
+    code = "paused"
 
 
 class LostClaim(Conflict):

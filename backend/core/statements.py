@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +14,12 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 AnySelect = Select[*tuple[Any, ...]]
 Query = Callable[..., AnySelect]
 Getter = Callable[[Sequence[Any]], object]
+
+
+def chosen(make: Callable[..., Query]) -> Callable[..., Query]:
+    """A maker of queries that makes each one once, so that it is compiled once."""
+    return cache(make)
+
 
 ONE: Final = "SELECT row_to_json(r)::text FROM ({}) r"
 VALUE: Final = "SELECT v::text FROM ({}) r(v)"
@@ -25,6 +32,7 @@ class Statement:
 
     def __init__(self, query: Query, form: str) -> None:
         placeholders, self._getters = _placeholders(query)
+        self._defaults = [each.default for each in inspect.signature(query).parameters.values()]
         compiled = query(*placeholders).compile(dialect=_DIALECT)
         # There is no public way to a single value's conversion.
         processors: Mapping[str, Any] = compiled._bind_processors  # noqa: SLF001
@@ -38,6 +46,8 @@ class Statement:
 
     def arguments(self, values: Sequence[object]) -> list[object]:
         """Values for `$1 …`, in order, from the arguments of the query function."""
+        if len(values) < len(self._defaults):
+            values = (*values, *self._defaults[len(values) :])
         result = []
         for getter, constant, process in self._plan:
             value = constant if getter is None else getter(values)

@@ -2,7 +2,9 @@
 
 from backend.models.base import Base
 from backend.models.events import Event
+from backend.models.idempotency import IdempotencyKey
 from backend.models.members import Member, MemberToken
+from backend.models.messages import Message, Recipient
 from backend.models.squads import Squad
 from backend.models.tasks import Attempt, Dependency, Task
 from backend.models.users import ApiKey, User
@@ -13,8 +15,11 @@ __all__ = [
     "Base",
     "Dependency",
     "Event",
+    "IdempotencyKey",
     "Member",
     "MemberToken",
+    "Message",
+    "Recipient",
     "Squad",
     "Task",
     "User",

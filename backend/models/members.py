@@ -23,6 +23,7 @@ class Member(Timed, Base):
     instructions: Mapped[str] = mapped_column(default="", server_default=text("''"))
     user_id: Mapped[UUID | None] = mapped_column(Uuid, ForeignKey("users.id"))
     last_seen_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
 
     user: Mapped[User | None] = relationship(viewonly=True, lazy="raise")
@@ -34,6 +35,7 @@ class Member(Timed, Base):
         CheckConstraint("kind IN ('hosted', 'external', 'person')", name="kind"),
         CheckConstraint("(kind = 'person') = (user_id IS NOT NULL)", name="person"),
         CheckConstraint("name <> ''", name="name"),
+        Index("ix_members_role", "squad_id", "role", "last_seen_at", postgresql_where=text("retired_at IS NULL")),
     )
 
 

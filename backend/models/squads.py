@@ -21,6 +21,7 @@ class Squad(Timed, Base):
     name: Mapped[str]
     lease_seconds: Mapped[int] = mapped_column(default=60, server_default=text("60"))
     max_tries: Mapped[int] = mapped_column(default=3, server_default=text("3"))
+    paused_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
 
     owner: Mapped[User] = relationship(viewonly=True, lazy="raise")

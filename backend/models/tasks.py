@@ -29,6 +29,11 @@ class Task(Timed, Base):
     priority: Mapped[int] = mapped_column(default=2, server_default=text("2"))
     status: Mapped[str] = mapped_column(default="todo", server_default=text("'todo'"))
     blocked_on: Mapped[str | None]
+    blocked_by: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    review: Mapped[str | None]
+    worker_id: Mapped[UUID | None] = mapped_column(Uuid)
+    rejections: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    parent: Mapped[int | None]
     holder_id: Mapped[UUID | None] = mapped_column(Uuid)
     attempt: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     lease_ends_at: Mapped[datetime | None]
@@ -40,15 +45,22 @@ class Task(Timed, Base):
         ForeignKeyConstraint(["squad_id", "assignee_id"], MEMBER, ondelete="SET NULL (assignee_id)"),
         ForeignKeyConstraint(["squad_id", "holder_id"], MEMBER, ondelete="SET NULL (holder_id)"),
         ForeignKeyConstraint(["squad_id", "creator_id"], MEMBER, ondelete="SET NULL (creator_id)"),
-        CheckConstraint("status IN ('blocked', 'todo', 'in_progress', 'done', 'failed')", name="status"),
-        CheckConstraint("blocked_on IN ('dependencies')", name="blocked_on"),
+        ForeignKeyConstraint(["squad_id", "worker_id"], MEMBER, ondelete="SET NULL (worker_id)"),
+        ForeignKeyConstraint(["squad_id", "parent"], TASK, ondelete="SET NULL (parent)"),
+        CheckConstraint(
+            "status IN ('blocked', 'todo', 'in_progress', 'in_review', 'done', 'failed', 'cancelled')", name="status"
+        ),
+        CheckConstraint("blocked_on IN ('dependencies', 'children', 'budget', 'stalled')", name="blocked_on"),
         CheckConstraint("(status = 'blocked') = (blocked_on IS NOT NULL)", name="blocked"),
-        CheckConstraint("holder_id IS NULL OR status = 'in_progress'", name="held"),
-        CheckConstraint("lease_ends_at IS NULL OR status = 'in_progress'", name="lease"),
+        CheckConstraint("blocked_by IS NULL OR blocked_on IN ('budget', 'stalled')", name="blocked_by"),
+        CheckConstraint("holder_id IS NULL OR status IN ('in_progress', 'in_review')", name="held"),
+        CheckConstraint("lease_ends_at IS NULL OR holder_id IS NOT NULL", name="lease"),
+        CheckConstraint("status <> 'in_review' OR review IS NOT NULL", name="review"),
+        CheckConstraint("parent < number", name="parent"),
         CheckConstraint("priority BETWEEN 0 AND 4", name="priority"),
         CheckConstraint("tries_left >= 0", name="tries_left"),
-        CheckConstraint("number > 0 AND attempt >= 0", name="positive"),
-        # The three ranges of a claim; their predicates stand literally in claim_task.sql.
+        CheckConstraint("number > 0 AND attempt >= 0 AND rejections >= 0", name="positive"),
+        # The ranges of a claim; their predicates stand literally in claim_tasks.sql.
         Index(
             "ix_tasks_claim_assigned",
             "squad_id",
@@ -66,12 +78,27 @@ class Task(Timed, Base):
             postgresql_where=text("status = 'todo' AND assignee_id IS NULL"),
         ),
         Index(
+            "ix_tasks_claim_review",
+            "squad_id",
+            "review",
+            "priority",
+            "number",
+            "worker_id",
+            postgresql_where=text("status = 'in_review' AND holder_id IS NULL"),
+        ),
+        Index(
             "ix_tasks_lease",
             "squad_id",
             "lease_ends_at",
             postgresql_where=text("lease_ends_at IS NOT NULL"),
         ),
         Index("ix_tasks_board", "squad_id", "status", "number"),
+        Index("ix_tasks_role", "squad_id", "role", "number"),
+        Index("ix_tasks_holder", "squad_id", "holder_id", "number", postgresql_where=text("holder_id IS NOT NULL")),
+        Index(
+            "ix_tasks_assignee", "squad_id", "assignee_id", "number", postgresql_where=text("assignee_id IS NOT NULL")
+        ),
+        Index("ix_tasks_parent", "squad_id", "parent", "number", postgresql_where=text("parent IS NOT NULL")),
     )
 
 
@@ -100,6 +127,7 @@ class Attempt(Base):
     squad_id: Mapped[UUID] = mapped_column(primary_key=True)
     task_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(default="work", server_default=text("'work'"))
     member_id: Mapped[UUID]
     outcome: Mapped[str | None]
     reason: Mapped[str | None]
@@ -109,7 +137,12 @@ class Attempt(Base):
     __table_args__ = (
         ForeignKeyConstraint(["squad_id", "task_number"], TASK, ondelete="CASCADE"),
         ForeignKeyConstraint(["squad_id", "member_id"], MEMBER, ondelete="CASCADE"),
-        CheckConstraint("outcome IN ('completed', 'failed', 'retried', 'lapsed')", name="outcome"),
+        CheckConstraint("kind IN ('work', 'review')", name="kind"),
+        CheckConstraint(
+            "outcome IN ('completed', 'failed', 'retried', 'lapsed', 'released', 'handed_off', 'waiting', "
+            "'accepted', 'rejected', 'cancelled', 'blocked', 'paused')",
+            name="outcome",
+        ),
         CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
         Index(
             "uq_attempts_live",

@@ -1,15 +1,30 @@
 """Who acts, and what is theirs to see: every statement on squad data goes through `scope` or `enter`."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
-from sqlalchemy import ClauseElement, ColumnElement, ScalarSelect, and_, exists, literal, or_, select, text
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    ScalarSelect,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    literal,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from backend.core.errors import Forbidden
 from backend.models import Member, Squad
+
+ME: Final = "me"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,22 @@ class SquadRef:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberRef:
+    """A member of a squad as a caller names it: by id, by name, or as `me`."""
+
+    id: UUID | None
+    name: str | None
+
+    @classmethod
+    def parse(cls, given: str) -> Self:
+        """Read an id, else take it as a name."""
+        try:
+            return cls(UUID(given), None)
+        except ValueError:
+            return cls(None, given)
+
+
+@dataclass(frozen=True, slots=True)
 class Entered:
     """A squad whose row this transaction has locked, and as whom the actor acts in it."""
 
@@ -60,6 +91,9 @@ class Entered:
     member_kind: str
     role: str
     actor: dict[str, str | None]
+    is_owner: bool
+    squad_paused: bool
+    member_paused: bool
 
 
 def is_actor(actor: Actor, member: type[Member]) -> ColumnElement[bool]:
@@ -70,7 +104,7 @@ def is_actor(actor: Actor, member: type[Member]) -> ColumnElement[bool]:
     )
 
 
-def _equals(column: InstrumentedAttribute[Any], value: object) -> ColumnElement[bool]:
+def _equals(column: ColumnElement[Any] | InstrumentedAttribute[Any], value: object) -> ColumnElement[bool]:
     """SQL's own equality: None equals nothing, where `column == None` would find every NULL."""
     return column == (value if isinstance(value, ClauseElement) else literal(value, column.type))
 
@@ -78,6 +112,23 @@ def _equals(column: InstrumentedAttribute[Any], value: object) -> ColumnElement[
 def visible(actor: Actor, squad_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     """Whether the actor is part of the squad: the one condition behind every read."""
     return exists().where(Member.squad_id == squad_id, Member.retired_at.is_(None), is_actor(actor, Member))
+
+
+def is_acting(actor: Actor, member: type[Member], squad: type[Squad]) -> ColumnElement[bool]:
+    """Whether a row of members is whom the actor acts as: itself, or the external member that an owner speaks for."""
+    return case(
+        (cast(actor.acts_as, Text).is_(None), is_actor(actor, member)),
+        else_=and_(
+            _equals(member.name, actor.acts_as),
+            or_(is_actor(actor, member), and_(_equals(squad.owner_id, actor.user_id), member.kind == "external")),
+        ),
+    )
+
+
+def is_meant(actor: Actor, ref: MemberRef, member: type[Member], squad: type[Squad]) -> ColumnElement[bool]:
+    """Whether a row of members is the one that is named; `me` is whom the actor acts as."""
+    me = and_(_equals(literal(ME), ref.name), is_acting(actor, member, squad), member.retired_at.is_(None))
+    return or_(_equals(member.id, ref.id), _equals(member.name, ref.name), me)
 
 
 def scope(actor: Actor, squad: SquadRef) -> ScalarSelect[UUID]:
@@ -106,29 +157,39 @@ def arguments(actor: Actor, squad: SquadRef) -> dict[str, Any]:
 ARGUMENTS = ":user, :member, :home, :as, :squad, :name"
 
 
-async def enter(session: AsyncSession, actor: Actor, squad: SquadRef) -> Entered:
+async def enter(
+    session: AsyncSession, actor: Actor, squad: SquadRef, *, lock: bool = True, archived: bool = False
+) -> Entered:
     """Lock the squad: the first statement of every operation that writes an event.
+
+    Args:
+        session: the transaction.
+        actor: who acts.
+        squad: where.
+        lock: False for what writes no event.
+        archived: whether an archived squad can be entered too.
 
     Raises:
         NotFound: no such squad, or none that the actor is part of.
         Forbidden: the actor may not act as the member it names.
+        Archived: the squad is.
     """
     row = (
         await session.execute(
-            text(f"SELECT * FROM enter_squad({ARGUMENTS})"),  # noqa: S608  (a constant)
-            arguments(actor, squad),
+            text(f"SELECT * FROM enter_squad({ARGUMENTS}, :lock, :archived)"),  # noqa: S608  (a constant)
+            arguments(actor, squad) | {"lock": lock, "archived": archived},
         )
     ).one()
     return Entered(**row._mapping)  # noqa: SLF001  (its public name)
 
 
-def require_owner(actor: Actor, entered: Entered) -> None:
+def require_owner(entered: Entered) -> None:
     """Only the owner manages a squad.
 
     Raises:
         Forbidden: somebody else does.
     """
-    if actor.user_id is None or actor.user_id != entered.owner_id:
+    if not entered.is_owner:
         raise Forbidden("Only the squad's owner may do this.")
 
 

@@ -1,13 +1,17 @@
 -- The first statement of every operation that writes: finds the squad among those that the actor is
 -- part of, takes its row lock, and then, on a fresh snapshot, says as whom the actor acts. The lock comes
 -- first, so that no decision is made on a stale picture. Only what writes no event does without it.
+-- Whoever acts as another member has that member's rights and no others.
 CREATE OR REPLACE FUNCTION enter_squad(
-    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_lock boolean DEFAULT true,
+    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text,
+    p_lock boolean DEFAULT true, p_archived boolean DEFAULT false,
     OUT squad_id uuid, OUT owner_id uuid, OUT lease_seconds int, OUT max_tries int,
-    OUT member_id uuid, OUT member_name text, OUT member_kind text, OUT role text, OUT actor jsonb
+    OUT member_id uuid, OUT member_name text, OUT member_kind text, OUT role text, OUT actor jsonb,
+    OUT is_owner boolean, OUT squad_paused boolean, OUT member_paused boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_as text := p_as;
+    v_archived timestamptz;
 BEGIN
     SELECT s.id INTO squad_id
     FROM squads s
@@ -21,10 +25,12 @@ BEGIN
         PERFORM FROM squads s WHERE s.id = enter_squad.squad_id FOR NO KEY UPDATE;
     END IF;
 
-    SELECT s.owner_id, s.lease_seconds, s.max_tries INTO owner_id, lease_seconds, max_tries
+    SELECT s.owner_id, s.lease_seconds, s.max_tries, s.paused_at IS NOT NULL, s.archived_at
+    INTO owner_id, lease_seconds, max_tries, squad_paused, v_archived
     FROM squads s WHERE s.id = enter_squad.squad_id;
 
-    SELECT m.id, m.name, m.kind, m.role INTO member_id, member_name, member_kind, role
+    SELECT m.id, m.name, m.kind, m.role, m.paused_at IS NOT NULL
+    INTO member_id, member_name, member_kind, role, member_paused
     FROM members m
     WHERE m.squad_id = enter_squad.squad_id AND m.retired_at IS NULL
         AND (m.user_id = p_user OR (m.squad_id = p_home AND m.id = p_member));
@@ -32,12 +38,14 @@ BEGIN
     IF member_id IS NULL THEN
         PERFORM raise_error('not_found', 'Squad not found');
     END IF;
+    is_owner := coalesce(p_user = owner_id, false);
 
     IF v_as IS NOT NULL AND v_as <> member_name THEN
-        IF p_user IS NULL OR p_user <> owner_id THEN
+        IF NOT is_owner THEN
             PERFORM raise_error('forbidden', 'Only the squad''s owner may act as another member.');
         END IF;
-        SELECT m.id, m.name, m.kind, m.role INTO member_id, member_name, member_kind, role
+        SELECT m.id, m.name, m.kind, m.role, m.paused_at IS NOT NULL
+        INTO member_id, member_name, member_kind, role, member_paused
         FROM members m
         WHERE m.squad_id = enter_squad.squad_id AND m.name = v_as AND m.retired_at IS NULL;
         IF NOT FOUND THEN
@@ -46,6 +54,11 @@ BEGIN
         IF member_kind <> 'external' THEN
             PERFORM raise_error('forbidden', format('%s is not an external member; nobody else acts for it.', v_as));
         END IF;
+        is_owner := false;
+    END IF;
+
+    IF v_archived IS NOT NULL AND NOT p_archived THEN
+        PERFORM raise_error('archived', 'The squad is archived; its owner can unarchive it.');
     END IF;
 
     actor := jsonb_build_object(

@@ -1,15 +1,24 @@
 """The log: appending under the squad's lock, and reading on from a position."""
 
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Text, any_, case, cast, func, or_, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.core.statements import AnySelect
+from backend.core.database import changed
+from backend.core.statements import AnySelect, Query, chosen
 from backend.models import Event, Squad
 from backend.operations.access import Actor, SquadRef, scope
+from backend.operations.documents import array
+
+# After these, and after whatever leaves a task free, somebody may find something to claim.
+FREEING = ("member.resumed", "member.updated", "squad.resumed", "squad.unarchived")
+COLUMNS = (Event.position, Event.kind, Event.at, Event.actor, Event.task, Event.attempt, Event.data)
 
 
 class Change(TypedDict, total=False):
@@ -21,36 +30,119 @@ class Change(TypedDict, total=False):
     data: dict[str, Any]
 
 
-async def append(session: AsyncSession, squad_id: UUID, actor: dict[str, str | None], changes: list[Change]) -> int:
+async def append(session: AsyncSession, squad_id: UUID, actor: dict[str, str | None], changes: Sequence[Change]) -> int:
     """Append events in one round trip, under the squad's lock. Answers the last position."""
     last = await session.scalar(
         text("SELECT append_events(:squad, CAST(:actor AS jsonb), CAST(:events AS jsonb))"),
         {"squad": squad_id, "actor": dumps(actor), "events": dumps(changes)},
     )
+    changed(session, squad_id)
     return int(last)
 
 
 def dumps(value: object) -> str:
     """JSON text for PostgreSQL, with ids and times as text."""
-    return json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, default=_text, ensure_ascii=False, allow_nan=False)
 
 
-def after(actor: Actor, squad: SquadRef, position: int, limit: int) -> AnySelect:
-    """The events behind a position, in order, and the position to read on after."""
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+@chosen
+def after(*by: str) -> Query:
+    """The events behind a position, in order, and the position to read on after.
+
+    Args:
+        by: what they are chosen by, of `task` and `kinds`. Each choice is a statement of its own, with its own plan.
+    """
+
+    def query(
+        actor: Actor,
+        squad: SquadRef,
+        position: int,
+        limit: int,
+        task: int | None = None,
+        kinds: list[str] | None = None,
+    ) -> AnySelect:
+        item = _behind(by, position, limit, task, kinds).correlate(Squad).lateral("item")
+        page = (
+            select(
+                array(item.table_valued()).label("items"),
+                func.coalesce(func.max(item.c.position), position).label("last"),
+            )
+            .select_from(item)
+            .lateral("page")
+        )
+        return select(page.c["items"], page.c["last"]).select_from(Squad).where(Squad.id == scope(actor, squad))
+
+    return query
+
+
+@chosen
+def told(*by: str) -> Query:
+    """`after` as rows, each event as the JSON text that followers get."""
+
+    def query(
+        actor: Actor,
+        squad: SquadRef,
+        position: int,
+        limit: int,
+        task: int | None = None,
+        kinds: list[str] | None = None,
+    ) -> AnySelect:
+        item = _behind(by, position, limit, task, kinds).correlate(Squad).lateral("item")
+        return _rows(item).select_from(Squad).join(item, Squad.id == Squad.id).where(Squad.id == scope(actor, squad))
+
+    return query
+
+
+def behind(squads: list[UUID], positions: list[int], limit: int) -> AnySelect:
+    """What is behind one position in each of several squads. Asked by the server itself, which lets nobody read more.
+
+    Args:
+        squads: their ids.
+        positions: for each the position that was read last.
+        limit: how many events of a squad at most.
+    """
+    followed = func.unnest(squads, positions).table_valued("squad_id", "position", name="followed")
     item = (
-        select(Event.position, Event.kind, Event.at, Event.actor, Event.task, Event.attempt, Event.data)
-        .where(Event.squad_id == Squad.id, Event.position > position)
+        select(*COLUMNS)
+        .where(Event.squad_id == followed.c.squad_id, Event.position > followed.c.position)
         .order_by(Event.position)
         .limit(limit)
-        .correlate(Squad)
+        .correlate(followed)
         .lateral("item")
     )
-    page = (
-        select(
-            func.coalesce(func.json_agg(item.table_valued()), func.json_build_array()).label("items"),
-            func.coalesce(func.max(item.c.position), position).label("last"),
-        )
-        .select_from(item)
-        .lateral("page")
+    status = item.c.data["status"].astext
+    frees = case(
+        (item.c.kind == "task.claimed", False),
+        else_=or_(func.coalesce(status, "").in_(["todo", "in_review"]), item.c.kind.in_(FREEING)),
     )
-    return select(page.c["items"], page.c["last"]).select_from(Squad).where(Squad.id == scope(actor, squad))
+    return (
+        _rows(item)
+        .add_columns(followed.c.squad_id, frees.label("frees"))
+        .select_from(followed)
+        .join(item, text("true"))
+    )
+
+
+def last(actor: Actor, squad: SquadRef) -> AnySelect:
+    """The squad's id and the position of its last event."""
+    position = select(func.coalesce(func.max(Event.position), 0)).where(Event.squad_id == Squad.id).correlate(Squad)
+    return select(Squad.id, position.scalar_subquery().label("position")).where(Squad.id == scope(actor, squad))
+
+
+def _rows(item: Any) -> AnySelect:
+    return select(
+        item.c.position, item.c.kind, item.c.task, cast(func.row_to_json(item.table_valued()), Text).label("text")
+    ).order_by(item.c.position)
+
+
+def _behind(by: tuple[str, ...], position: int, limit: int, task: int | None, kinds: list[str] | None) -> AnySelect:
+    found = select(*COLUMNS).where(Event.squad_id == Squad.id, Event.position > position)
+    if "task" in by:
+        found = found.where(Event.task == task)
+    if "kinds" in by:
+        found = found.where(Event.kind == any_(cast(kinds, ARRAY(Text))))
+    return found.order_by(Event.position).limit(limit)

@@ -7,6 +7,7 @@ the database, and a leaked one is found by a scanner. Only its SHA-256 is stored
 import hashlib
 import secrets
 import zlib
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, literal, or_, select
@@ -15,7 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.errors import Forbidden, NotFound
 from backend.core.statements import AnySelect
 from backend.models import ApiKey, Member, MemberToken, User
+from backend.operations import documents
 from backend.operations.access import Actor
+
+
+class Secret(NamedTuple):
+    """A new key or token: the only answer that ever holds its text."""
+
+    id: UUID
+    secret: str
+
 
 USER = "sqd_"
 MEMBER = "sqm_"
@@ -68,11 +78,11 @@ def mine(actor: Actor) -> AnySelect:
         .order_by(ApiKey.created_at.desc(), ApiKey.id)
         .subquery("item")
     )
-    return select(func.coalesce(func.json_agg(item.table_valued()), func.json_build_array()).label("items"))
+    return documents.items(item)
 
 
-async def create(session: AsyncSession, actor: Actor, user_id: str | None, name: str) -> tuple[UUID, str]:
-    """Make an API key. Answers its id and its secret.
+async def create(session: AsyncSession, actor: Actor, user_id: str | None, name: str) -> Secret:
+    """Make an API key.
 
     Args:
         session: the transaction.
@@ -97,7 +107,7 @@ async def create(session: AsyncSession, actor: Actor, user_id: str | None, name:
     key = ApiKey(user_id=user.id, name=name, digest=digest(secret))
     session.add(key)
     await session.flush()
-    return key.id, secret
+    return Secret(key.id, secret)
 
 
 async def revoke(session: AsyncSession, actor: Actor, key_id: str) -> None:

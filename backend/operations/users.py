@@ -7,12 +7,12 @@ from sqlalchemy import func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from agentsquad.schemas.users import UserNew
+from agentsquad.schemas.users import UserEdit, UserNew
 from backend.core.database import on_constraint
-from backend.core.errors import AlreadyExists
+from backend.core.errors import AlreadyExists, Forbidden, NotFound
 from backend.core.statements import AnySelect
 from backend.models import Member, User
-from backend.operations import keys
+from backend.operations import documents, keys
 from backend.operations.access import Actor, is_actor, require_admin
 
 FIRST: Final = "owner@localhost"
@@ -38,15 +38,23 @@ def me(actor: Actor) -> AnySelect:
     return select(*COLUMNS).where(User.id == actor.user_id)
 
 
-def everybody(actor: Actor) -> AnySelect:
-    """All accounts, for an administrator; oneself for others."""
+def page(actor: Actor, after: str, limit: int) -> AnySelect:
+    """All accounts, for an administrator; oneself for others. By address.
+
+    Args:
+        actor: who asks.
+        after: the address that the last page ended with; empty for the first.
+        limit: how many at most.
+    """
+    address = func.lower(User.email)
     item = (
         select(*COLUMNS)
-        .where(or_(true() == actor.is_admin, User.id == actor.user_id))
-        .order_by(User.email)
+        .where(or_(true() == actor.is_admin, User.id == actor.user_id), address > after)
+        .order_by(address)
+        .limit(limit)
         .subquery("item")
     )
-    return select(func.coalesce(func.json_agg(item.table_valued()), func.json_build_array()).label("items"))
+    return documents.page(item, func.lower(item.c.email), limit)
 
 
 async def first(session: AsyncSession, keep: Callable[[str], None]) -> None:
@@ -66,8 +74,8 @@ async def first(session: AsyncSession, keep: Callable[[str], None]) -> None:
     user = User(email=FIRST, name="Owner", is_admin=True)
     session.add(user)
     await session.flush()
-    _, secret = await keys.create(session, Actor(user_id=user.id, is_admin=True), None, "first")
-    keep(secret)
+    made = await keys.create(session, Actor(user_id=user.id, is_admin=True), None, "first")
+    keep(made.secret)
 
 
 async def create(session: AsyncSession, actor: Actor, new: UserNew) -> User:
@@ -82,4 +90,24 @@ async def create(session: AsyncSession, actor: Actor, new: UserNew) -> User:
     session.add(user)
     with on_constraint("uq_users_email", AlreadyExists(f"{new.email} has an account already.")):
         await session.flush()
+    return user
+
+
+async def update(session: AsyncSession, actor: Actor, user_id: str, edit: UserEdit) -> User:
+    """Change an account: its name, or whether it opens anything.
+
+    Raises:
+        Forbidden: the actor is no administrator, or would lock itself out.
+        NotFound: no such account.
+    """
+    require_admin(actor)
+    user = await session.scalar(select(User).where(User.id == user_id).with_for_update())
+    if user is None:
+        raise NotFound("User not found")
+    given = edit.model_dump(exclude_unset=True)
+    if given.get("is_active") is False and user.id == actor.user_id:
+        raise Forbidden("This is your own account; another administrator has to deactivate it.")
+    for name, value in given.items():
+        setattr(user, name, value)
+    await session.flush()
     return user

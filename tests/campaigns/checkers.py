@@ -27,6 +27,7 @@ class State:
     events: list[dict[str, Any]]
     tasks: dict[int, dict[str, Any]]
     attempts: list[dict[str, Any]]
+    tables: folding.State
     overdue: list[int]  # tasks whose lease was over for more than a second
 
     @property
@@ -49,13 +50,16 @@ def state(url: str, squad_id: UUID | None) -> State:
             cursor.execute(query, (str(squad_id),))
             return [dict(row) for row in cursor.fetchall()]
 
+        tables = folding.tables(squad_id).replace("%", "%%")
         return State(
             rows(
-                "SELECT position, kind, extract(epoch FROM at)::float8 AS at, actor, task, attempt, data "
+                "SELECT position, kind, to_jsonb(at) AS at, extract(epoch FROM at)::float8 AS time, actor, task, "
+                "attempt, data "
                 "FROM events WHERE squad_id = %s ORDER BY position"
             ),
             {row["n"]: row["t"] for row in rows("SELECT number n, task_json(tasks) t FROM tasks WHERE squad_id = %s")},
             rows("SELECT task_number AS task, attempt, outcome FROM attempts WHERE squad_id = %s"),
+            next(iter(rows(f"SELECT ({tables}) AS t WHERE %s IS NOT NULL")))["t"],
             [
                 row["number"]
                 for row in rows(
@@ -94,7 +98,7 @@ def unfinished(after: State) -> list[str]:
 
 def torn(after: State) -> list[str]:
     """Where the log is not 1 … n, or tells something else than the tables."""
-    return folding.differences(after.events, after.tasks.values())
+    return folding.differences(after.events, after.tables)
 
 
 def missed(seen: Sequence[int], log: Sequence[int]) -> list[str]:
@@ -170,9 +174,9 @@ def lapses(after: State, notes: Iterable[Note], outages: Sequence[tuple[float, f
         if event["kind"] == "task.lapsed" and claim in ends:
             due = datetime.fromisoformat(ends[claim]).timestamp()
             for began, ended in outages:
-                if began <= event["at"] and ended >= due:
-                    due = min(max(due, ended), event["at"])
-            found.append((f"#{claim[0]}/{claim[1]}", event["at"] - due))
+                if began <= event["time"] and ended >= due:
+                    due = min(max(due, ended), event["time"])
+            found.append((f"#{claim[0]}/{claim[1]}", event["time"] - due))
     return found
 
 

@@ -25,7 +25,7 @@ TAKEN = "IF p_lock THEN"
 
 def lock_last() -> list[str]:
     """`enter_squad` that locks nothing, and `create_tasks` that locks when the numbers have been given."""
-    enter, create = ((FOLDER / f"{name}.sql").read_text() for name in ("enter_squad", "create_tasks"))
+    enter, create = ((FOLDER / f"{name}.sql").read_text() for name in ("../enter_squad", "create_tasks"))
     assert TAKEN in enter
     assert "BEGIN" in create
     late = "BEGIN\n    PERFORM FROM squads WHERE id = p_squad FOR NO KEY UPDATE;"
@@ -49,7 +49,7 @@ async def work(journal: Journal, team: Team, seed: int, batches: int) -> None:
             except Exception as error:  # noqa: BLE001  (whatever it is, the checker hears of it)
                 journal.note("broke", error=type(error).__name__)
                 continue
-            journal.note("created", tasks=[(task["number"], task["title"]) for task in orjson.loads(made)])
+            journal.note("created", tasks=[(task["number"], task["title"]) for task in orjson.loads(made)["items"]])
 
     async with team.database(EACH) as database:
         await asyncio.gather(*[one(database, random.Random(seed + n), f"{seed}.{n}") for n in range(EACH)])

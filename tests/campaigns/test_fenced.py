@@ -25,7 +25,9 @@ NAP = 1.4  # seconds: longer than a lease
 
 # Takes any attempt of any member at any time.
 NO_FENCE = """
-CREATE OR REPLACE FUNCTION hold_task(p_squad uuid, p_member uuid, p_number int, p_attempt int)
+CREATE OR REPLACE FUNCTION hold_task(
+    p_squad uuid, p_member uuid, p_number int, p_attempt int, p_statuses text[]
+)
 RETURNS tasks LANGUAGE sql AS $$
     SELECT * FROM tasks WHERE squad_id = p_squad AND number = p_number FOR NO KEY UPDATE
 $$
@@ -42,7 +44,7 @@ async def work(journal: Journal, team: Team, index: int, seed: int) -> None:
             if claimed is None:
                 await asyncio.sleep(0.1)
                 continue
-            claim = orjson.loads(claimed)
+            claim = orjson.loads(claimed)["items"][0]
             number, attempt = claim["task"]["number"], claim["task"]["attempt"]
             await asyncio.sleep(chance.uniform(0.05, 0.45))
             result = {"by": f"{index}/{seed}/{claim['claim']}"}

@@ -17,6 +17,7 @@ from backend.core.embedded import Cluster
 from backend.core.errors import Overloaded
 from backend.core.settings import Settings
 from backend.operations import access, tasks
+from backend.operations.tasks import Wanted
 from tests.campaigns import checkers
 from tests.campaigns.bundled import cluster_in, end_postmaster
 from tests.campaigns.crew import Crew, Journal, Team, found, patiently, say, until
@@ -127,7 +128,7 @@ async def load(database: Database, team: Team, notes: list[dict[str, Any]], paus
         title = f"{len(notes)}.{id(pauses)}"
         try:
             made = await database.transact(tasks.create, team.owner, team.squad, [TaskNew(title=title)])
-            assert await database.reads.json(tasks.page, team.owner, team.squad, None, 0, 5) is not None
+            assert await database.reads.json(tasks.page(), team.owner, team.squad, Wanted(), 0, 5) is not None
         except Overloaded:
             await asyncio.sleep(0.05)
             continue

@@ -50,7 +50,7 @@ async def change(session: AsyncSession, actor: Actor, squad: SquadRef, chance: r
         new = [TaskNew(title="x", depends_on=[]) for _ in range(chance.randint(1, 3))]
         await tasks.create(session, actor, squad, new)
     elif (claimed := await tasks.claim(session, actor, squad)) is not None:
-        claim = orjson.loads(claimed)["claim"]
+        claim = orjson.loads(claimed)["items"][0]["claim"]
         await tasks.complete(session, actor, squad, int(claim.split("/")[0]), CompleteNew(claim=claim))
     await dawdle(chance)
 
@@ -72,7 +72,7 @@ def serial_after(actor: Actor, squad: SquadRef, position: int, limit: int) -> Se
 
 Write = Callable[[AsyncSession, Actor, SquadRef, random.Random], Awaitable[None]]
 LOGS: dict[str, tuple[Write, Callable[..., Any]]] = {
-    "squad": (change, events.after),
+    "squad": (change, events.after()),
     "serial": (append, serial_after),
 }
 

@@ -17,19 +17,19 @@ from tests.conftest import SCALE
 
 COUPLES = 2  # of processes, each completing one half of a pair
 PAIRS = 100 * SCALE  # of each couple
-FUNCTION = Path(tasks.__file__).with_name("complete_task.sql")
+FOLDER = Path(tasks.__file__).parent
 TAKEN_FIRST = "enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name)"
 TAKEN_NEVER = "enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name, false)"
 APPEND = "PERFORM append_events("
-TAKE = "PERFORM FROM squads WHERE id = t.squad_id FOR NO KEY UPDATE;\n    "
+TAKE = "PERFORM FROM squads WHERE id = p_squad FOR NO KEY UPDATE;\n    "
 
 
-def lock_last() -> str:
+def lock_last() -> list[str]:
     """`complete_task`, with the squad's lock taken only when all has been decided."""
-    source = FUNCTION.read_text()
-    assert TAKEN_FIRST in source
-    assert APPEND in source
-    return source.replace(TAKEN_FIRST, TAKEN_NEVER).replace(APPEND, TAKE + APPEND, 1)
+    complete, settle = ((FOLDER / f"{name}.sql").read_text() for name in ("complete_task", "settle_tasks"))
+    assert TAKEN_FIRST in complete
+    assert APPEND in settle
+    return [complete.replace(TAKEN_FIRST, TAKEN_NEVER), settle.replace(APPEND, TAKE + APPEND, 1)]
 
 
 async def work(_journal: Journal, team: Team, index: int, numbers: list[int], together: Barrier) -> None:
@@ -38,7 +38,7 @@ async def work(_journal: Journal, team: Team, index: int, numbers: list[int], to
     async with team.database() as database:
         for number in numbers:
             claimed = await patiently(lambda n=number: database.transact(tasks.claim, actor, team.squad, n))  # type: ignore[misc]
-            given = CompleteNew(claim=orjson.loads(claimed)["claim"])
+            given = CompleteNew(claim=orjson.loads(claimed)["items"][0]["claim"])
             await asyncio.to_thread(together.wait, 30)
             await patiently(lambda n=number, g=given: database.transact(tasks.complete, actor, team.squad, n, g))  # type: ignore[misc]
 
@@ -75,7 +75,9 @@ async def test_none_is_left_behind(database: Database, tmp_path: Path) -> None:
 
 async def test_control_with_the_lock_taken_last_some_are(database: Database, tmp_path: Path) -> None:
     async def install(session: AsyncSession) -> None:
-        await session.execute(text(lock_last()))
+        for source in lock_last():
+            for function in source.split("\n\n-- "):
+                await session.execute(text("-- " + function))
 
     await database.transact(install)
     after = await campaign(database, tmp_path / "crew", 50)

@@ -93,7 +93,7 @@ async def test_stdin_may_be_json(squad: AsyncClient, asq: Asq) -> None:
 
 async def reason(squad: AsyncClient) -> str:
     events = (await squad.events("webshop")).items
-    return next(event.data.reason for event in events if event.kind == "task.failed")
+    return next(str(event.data.reason) for event in events if event.kind == "task.failed")
 
 
 async def test_another_exit_code_fails_it_with_the_end_of_its_errors(squad: AsyncClient, asq: Asq) -> None:

@@ -66,7 +66,7 @@ async def test_json_row_rows(database: Database) -> None:
     assert json.loads(body)["email"] == "ada@example.org"
     row = await database.reads.row(users.get, ROOT, ada)
     assert (row["id"], row["email"]) == (ada, "ada@example.org")
-    [page] = await database.reads.rows(users.everybody, ROOT)
+    [page] = await database.reads.rows(users.page, ROOT, "", 50)
     assert [item["email"] for item in page["items"]] == ["ada@example.org", "bob@example.org"]
 
 
@@ -90,7 +90,7 @@ async def test_one_query_three_executors_agree(database: Database) -> None:
     for query, *values in (
         (users.get, actor, str(ada)),
         (users.me, actor),
-        (users.everybody, ROOT),
+        (users.page, ROOT, "", 50),
         (squads.get, actor, SquadRef.parse("docs")),
         (squads.get, actor, SquadRef(squad_id, None)),
         (squads.page, actor, "", 10),
@@ -107,7 +107,7 @@ async def test_one_query_three_executors_agree(database: Database) -> None:
 async def test_a_page_is_bytes_that_a_session_agrees_with(database: Database) -> None:
     for number in range(20):
         await new_user(database, f"{number:02}@example.org")
-    body = await database.reads.json(users.everybody, ROOT)
+    body = await database.reads.json(users.page, ROOT, "", 50)
     assert body is not None
     async with database.AsyncSessionLocal() as session:
         emails = list(await session.scalars(select(User.email).order_by(User.email)))

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.squads import SquadNew
-from agentsquad.schemas.tasks import Claim, CompleteNew, FailNew, HeartbeatNew, TaskNew
+from agentsquad.schemas.tasks import Claim, Claims, CompleteNew, FailNew, HeartbeatNew, TaskNew
 from agentsquad.schemas.users import UserNew
 from backend.core.database import Database
 from backend.core.reads import Lane
@@ -41,7 +41,7 @@ class Scene:
         """The next task."""
         claimed = await self.database.transact(tasks.claim, self.ada, self.squad)
         assert claimed is not None
-        return Claim.model_validate_json(claimed)
+        return Claims.model_validate_json(claimed).items[0]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_a_hot_read_is_one(scene: Scene) -> None:
     assert await scene.turns(lambda: reads.json(users.get, ada, str(ada.user_id))) == 1
     assert await scene.turns(lambda: reads.json(squads.get, ada, squad)) == 1
     assert await scene.turns(lambda: reads.row(keys.user_of, b"digest")) == 1
-    assert await scene.turns(lambda: reads.json(events.after, ada, squad, 0, 100)) == 1
+    assert await scene.turns(lambda: reads.json(events.after(), ada, squad, 0, 100)) == 1
     assert await scene.turns(lambda: reads.json(tasks.board, ada, squad)) == 1
     assert await scene.turns(lambda: reads.json(squads.page, ada, "", 50)) == 1
     assert await scene.turns(lambda: reads.value(tasks.get, ada, squad, 1)) == 1

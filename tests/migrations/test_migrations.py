@@ -21,7 +21,7 @@ from backend.models import Base
 from backend.operations import access
 from tests.conftest import new_database
 
-FUNCTIONS = sorted(Path(access.__file__).parent.glob("*.sql"))
+FUNCTIONS = sorted(Path(access.__file__).parent.rglob("*.sql"))
 NAME = re.compile(r"CREATE OR REPLACE FUNCTION (\w+)\(")
 ORDER = re.compile(r"^CREATE OR REPLACE FUNCTION", re.MULTILINE)
 IN_BODY = re.compile(r"\bAS (\$\w*\$)(.*?)\1", re.DOTALL)

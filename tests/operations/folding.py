@@ -1,40 +1,151 @@
-"""From the log to the board: what the events say of each task, to be compared with the tables."""
+"""From the log to the squad: what the events say of it, to be compared with the tables.
+
+Every column is compared but these, which no event tells: when a lease ends, when a member was last seen, what was
+read, the digests of secrets, and when squads, members and tokens were made or changed.
+"""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-# Of a task's fields only these are not in the log: a lease is renewed without an event.
-UNTOLD = frozenset({"lease_ends_at"})
+State = dict[str, dict[str, Any]]
+
+# The tables as one document, in the shape of a fold. Members stand by their names.
+_TABLES = """
+WITH named AS (SELECT id, name FROM members WHERE squad_id = {squad})
+SELECT jsonb_build_object(
+    'squad', (SELECT jsonb_build_object('id', id, 'owner', owner_id, 'name', name, 'lease_seconds', lease_seconds,
+        'max_tries', max_tries, 'paused_at', paused_at, 'archived_at', archived_at) FROM squads WHERE id = {squad}),
+    'members', (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('id', id, 'kind', kind, 'role', role,
+        'instructions', instructions, 'user', user_id, 'paused_at', paused_at, 'retired_at', retired_at)), '{{}}')
+        FROM members WHERE squad_id = {squad}),
+    'tokens', (SELECT coalesce(jsonb_object_agg(t.id, jsonb_build_object('member', n.name, 'label', t.name,
+        'revoked', t.revoked_at IS NOT NULL)), '{{}}')
+        FROM member_tokens t JOIN named n ON n.id = t.member_id WHERE t.squad_id = {squad}),
+    'tasks', (SELECT coalesce(jsonb_object_agg(t.number, task_facts(t) - 'lease_ends_at' || jsonb_build_object(
+        'worker', (SELECT name FROM named WHERE id = t.worker_id))), '{{}}')
+        FROM tasks t WHERE t.squad_id = {squad}),
+    'attempts', (SELECT coalesce(jsonb_object_agg(format('%s/%s', a.task_number, a.attempt), jsonb_build_object(
+        'kind', a.kind, 'member', n.name, 'outcome', a.outcome, 'reason', a.reason, 'started_at', a.started_at,
+        'ended_at', a.ended_at)), '{{}}')
+        FROM attempts a JOIN named n ON n.id = a.member_id WHERE a.squad_id = {squad}),
+    'messages', (SELECT coalesce(jsonb_object_agg(m.position, jsonb_build_object('task', m.task_number,
+        'body', m.body, 'at', m.sent_at, 'sender', (SELECT name FROM named WHERE id = m.sender_id),
+        'to', (SELECT name FROM named WHERE id = m.member_id))), '{{}}')
+        FROM messages m WHERE m.squad_id = {squad}),
+    'inbox', (SELECT coalesce(jsonb_object_agg(format('%s/%s', r.position, n.name), r.acknowledged_at), '{{}}')
+        FROM recipients r JOIN named n ON n.id = r.member_id WHERE r.squad_id = {squad})
+)
+"""
 
 
-def fold(log: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """The tasks as the events tell them, by number."""
-    board: dict[int, dict[str, Any]] = {}
+def tables(squad_id: object) -> str:
+    """A query for the tables of one squad, as a fold would be."""
+    return _TABLES.format(squad=f"'{squad_id}'")
+
+
+def fold(log: Iterable[Mapping[str, Any]]) -> State:
+    """The squad as the events tell it."""
+    state: State = {name: {} for name in ("squad", "members", "tokens", "tasks", "attempts", "messages", "inbox")}
     for event in log:
-        number, data = event["task"], event["data"]
-        if event["kind"] == "task.created":
-            board[number] = {field: value for field, value in data.items() if field not in UNTOLD}
-        elif number is not None:
-            board[number].update({field: value for field, value in data.items() if field in board[number]})
-    return board
+        room, _, verb = str(event["kind"]).partition(".")
+        _ROOMS[room](state, event, verb, dict(event["data"]))
+    return state
 
 
-def told(task: Mapping[str, Any]) -> dict[str, Any]:
-    """A task as the log can tell it."""
-    return {field: value for field, value in task.items() if field not in UNTOLD}
+def _squad(state: State, _event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:
+    if verb == "created":
+        data |= {"paused_at": None, "archived_at": None}
+    state["squad"].update(data)
 
 
-def differences(log: Iterable[Mapping[str, Any]], tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+def _member(state: State, _event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:
+    match verb:
+        case "added":
+            name = data.pop("name")
+            state["members"][name] = data | {"paused_at": None, "retired_at": None}
+        case "token_created":
+            token = {"member": data["member"], "label": data["label"], "revoked": False}
+            state["tokens"][data["token"]] = token
+        case "token_revoked":
+            state["tokens"][data["token"]]["revoked"] = True
+        case _:
+            before, now = data.pop("before", data["member"]), data.pop("member")
+            data.pop("name", None)
+            if before != now:
+                _rename(state, before, now)
+            state["members"][now].update(data)
+
+
+def _rename(state: State, before: str, now: str) -> None:
+    """Members stand by their names everywhere, and the log doesn't repeat what only got another name."""
+    state["members"][now] = state["members"].pop(before)
+    fields = ("assignee", "holder", "worker", "created_by", "member", "sender", "to")
+    for room in ("tokens", "tasks", "attempts", "messages"):
+        for item in state[room].values():
+            item.update({field: now for field in fields if item.get(field) == before})
+    for key in [key for key in state["inbox"] if key.partition("/")[2] == before]:
+        state["inbox"][f"{key.partition('/')[0]}/{now}"] = state["inbox"].pop(key)
+
+
+def _task(state: State, event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:
+    number = str(event["task"])
+    if verb == "created":
+        state["tasks"][number] = data | {"worker": None}
+        return
+    task, actor = state["tasks"][number], event["actor"]["member"]
+    if verb == "claimed":
+        state["attempts"][f"{number}/{data['attempt']}"] = _begun(data["kind"], data["holder"], data["updated_at"])
+    if "outcome" in data:
+        own = state["attempts"].setdefault(
+            f"{number}/{data['attempt']}", _begun("work", actor, data["updated_at"])
+        )  # an answer is claim and completion in one
+        own.update(outcome=data["outcome"], reason=data.get("reason"), ended_at=data["updated_at"])
+    if verb == "completed":
+        task["worker"] = actor
+    task.update({field: value for field, value in data.items() if field in task})
+
+
+def _begun(kind: str, member: str | None, at: str) -> dict[str, Any]:
+    return {"kind": kind, "member": member, "outcome": None, "reason": None, "started_at": at, "ended_at": None}
+
+
+def _message(state: State, event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:
+    if verb == "sent":
+        for name in data.pop("recipients"):
+            state["inbox"][f"{event['position']}/{name}"] = None
+        state["messages"][str(event["position"])] = data | {"task": event["task"], "at": event["at"]}
+    else:
+        state["inbox"][f"{data['message']}/{data['member']}"] = data["acknowledged_at"]
+
+
+_ROOMS = {"squad": _squad, "member": _member, "task": _task, "message": _message}
+
+
+def differences(log: Iterable[Mapping[str, Any]], there: State) -> list[str]:
     """Where the log and the tables disagree; empty when they agree."""
-    log, rows = list(log), {task["number"]: told(task) for task in tasks}
+    log = list(log)
     found = []
     positions = [event["position"] for event in log]
     if positions != list(range(1, len(log) + 1)):
         found.append(f"the positions are not 1 to {len(log)}: {positions[:20]} …")
-    board = fold(log)
-    found += [
-        f"#{number}: the log says {board.get(number)}, the tables {rows.get(number)}"
-        for number in sorted(board.keys() | rows.keys())
-        if board.get(number) != rows.get(number)
-    ]
+    state = fold(log)
+    for room, items in state.items():
+        found += [
+            f"{room} {key}: the log says {items.get(key)}, the tables {there[room].get(key)}"
+            for key in sorted(items.keys() | there[room].keys())
+            if _plain(items.get(key)) != _plain(there[room].get(key))
+        ]
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Times are equal however they are written."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, str) and value[10:11] == "T" and value[:4].isdecimal():
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    return value

@@ -12,7 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentsquad.schemas.events import Event
 from agentsquad.schemas.members import MemberNew
 from agentsquad.schemas.squads import SquadNew
-from agentsquad.schemas.tasks import Claim, CompleteNew, FailNew, Heartbeat, HeartbeatNew, Task, TaskNew, Tasks
+from agentsquad.schemas.tasks import (
+    AcceptNew,
+    Asked,
+    AskNew,
+    Claim,
+    Claims,
+    CompleteNew,
+    FailNew,
+    HandoffNew,
+    Heartbeat,
+    HeartbeatNew,
+    Held,
+    RejectNew,
+    ReleaseNew,
+    Task,
+    TaskNew,
+    TasksMade,
+    WaitNew,
+    Why,
+)
 from backend.core import failures
 from backend.core.errors import SquadError
 from backend.core.statements import Query
@@ -21,6 +40,13 @@ from backend.operations import events, members, squads, tasks
 from backend.operations.access import Actor, SquadRef
 from tests.operations import folding
 
+HELD: dict[str, type[Held]] = {
+    "release": ReleaseNew,
+    "handoff": HandoffNew,
+    "wait_for_children": WaitNew,
+    "accept": AcceptNew,
+    "reject": RejectNew,
+}
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,12 +88,16 @@ class Scene:
         """Make a batch; a text is a task that has nothing but a title."""
         batch = [TaskNew(title=item) if isinstance(item, str) else item for item in new]
         made = await self.do(tasks.create, by or self.owner, self.squad, batch)
-        return Tasks.model_validate({"items": orjson.loads(made)}).items
+        return TasksMade.model_validate_json(made).items
+
+    async def claims(self, actor: Actor, number: int | None = None, limit: int = 1) -> list[Claim]:
+        """Claim that task, or the next ones."""
+        claimed = await self.do(tasks.claim, actor, self.squad, number, limit)
+        return [] if claimed is None else Claims.model_validate_json(claimed).items
 
     async def claim(self, actor: Actor, number: int | None = None) -> Claim | None:
         """Claim the next task, or that one."""
-        claimed = await self.do(tasks.claim, actor, self.squad, number)
-        return None if claimed is None else Claim.model_validate_json(claimed)
+        return next(iter(await self.claims(actor, number)), None)
 
     async def hold(self, actor: Actor, number: int | None = None) -> Claim:
         """Claim what is surely there."""
@@ -90,6 +120,26 @@ class Scene:
         given = FailNew(claim=claim, reason=reason, retry=retry)
         return Task.model_validate_json(await self.do(tasks.fail, actor, self.squad, number_of(claim), given))
 
+    async def held(self, verb: str, actor: Actor, claim: str, **given: Any) -> Task:
+        """Do as a holder: `release`, `handoff`, `wait_for_children`, `accept` or `reject`."""
+        body = HELD[verb](claim=claim, **given)
+        return Task.model_validate_json(await self.do(getattr(tasks, verb), actor, self.squad, number_of(claim), body))
+
+    async def steer(self, verb: str, actor: Actor, number: int, *given: Any) -> Task:
+        """Do as a creator or an owner: `update`, `cancel`, `retry`, `block`, `resume`, a dependency or an answer."""
+        return Task.model_validate_json(await self.do(getattr(tasks, verb), actor, self.squad, number, *given))
+
+    async def ask(self, actor: Actor, claim: str, question: str = "why?", to: str | None = None) -> Asked:
+        """Ask a person, and wait."""
+        given = AskNew(claim=claim, question=question, to=to)
+        return Asked.model_validate_json(await self.do(tasks.ask, actor, self.squad, number_of(claim), given))
+
+    async def why(self, number: int) -> Why:
+        """What a task waits for."""
+        row = await self.read(tasks.why, self.owner, self.squad, number)
+        assert row is not None
+        return Why.model_validate(row["why"])
+
     async def lapse(self) -> int:
         """Sweep the squad."""
         assert self.squad.id is not None
@@ -110,7 +160,7 @@ class Scene:
 
     async def log(self) -> list[dict[str, Any]]:
         """Every event of the squad; each is one of the union."""
-        page = await self.read(events.after, self.owner, self.squad, 0, 10_000)
+        page = await self.read(events.after(), self.owner, self.squad, 0, 10_000)
         assert page is not None
         items: list[dict[str, Any]] = page["items"]
         for item in items:
@@ -123,9 +173,14 @@ class Scene:
 
     async def disagreements(self) -> list[str]:
         """Where log and tables differ."""
-        page = await self.read(tasks.page, self.owner, self.squad, None, 0, 10_000)
-        assert page is not None
-        return folding.differences(await self.log(), page["items"])
+        return folding.differences(await self.log(), await self.tables())
+
+    async def tables(self) -> folding.State:
+        """The tables, as a fold would be."""
+        tables: folding.State = orjson.loads(
+            str(await self.db.scalar(text(f"SELECT CAST(({folding.tables(self.squad.id)}) AS text)")))
+        )
+        return tables
 
 
 def number_of(claim: str) -> int:

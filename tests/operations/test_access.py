@@ -5,24 +5,49 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from agentsquad.schemas.members import MemberNew
-from agentsquad.schemas.squads import SquadNew
-from agentsquad.schemas.tasks import CompleteNew, FailNew, HeartbeatNew, TaskNew
+from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
+from agentsquad.schemas.messages import AcknowledgeNew, MessageNew, ReadNew
+from agentsquad.schemas.squads import SquadEdit, SquadNew
+from agentsquad.schemas.tasks import (
+    AcceptNew,
+    AnswerNew,
+    AskNew,
+    BlockNew,
+    CancelNew,
+    CompleteNew,
+    FailNew,
+    HandoffNew,
+    HeartbeatNew,
+    HeartbeatsNew,
+    RejectNew,
+    ReleaseNew,
+    TaskEdit,
+    TaskNew,
+    WaitNew,
+)
 from backend.core.errors import Forbidden, NotFound
 from backend.models.base import new_id
-from backend.operations import events, members, squads, tasks
-from backend.operations.access import Actor, SquadRef
+from backend.operations import events, members, messages, squads, tasks
+from backend.operations.access import Actor, MemberRef, SquadRef
+from backend.operations.tasks import Wanted
 from tests.operations.scene import Scene, account
 
-ADA = new_id()  # stands for her member's own id
 READS: list[tuple[Callable[..., Any], tuple[object, ...]]] = [
     (squads.get, ()),
-    (members.page, ()),
-    (members.one, (ADA,)),
+    (members.page, ("", 50)),
+    (members.one, (MemberRef(None, "ada"),)),
+    (members.tokens, (MemberRef(None, "ada"),)),
+    (members.me, ()),
+    (messages.page(), (0, 50)),
+    (messages.inbox(), (MemberRef(None, "ada"), 0, 50)),
+    (tasks.why, (1,)),
+    (tasks.attempts, (1,)),
+    (events.told(), (0, 50)),
+    (events.last, ()),
     (tasks.get, (1,)),
-    (tasks.page, (None, 0, 50)),
+    (tasks.page(), (Wanted(), 0, 50)),
     (tasks.board, ()),
-    (events.after, (0, 50)),
+    (events.after(), (0, 50)),
 ]
 WRITES: list[tuple[Callable[..., Any], tuple[object, ...]]] = [
     (members.add, (MemberNew(name="new"),)),
@@ -34,11 +59,38 @@ WRITES: list[tuple[Callable[..., Any], tuple[object, ...]]] = [
     (tasks.heartbeat, (1, HeartbeatNew(claim="1/1"))),
     (tasks.complete, (1, CompleteNew(claim="1/1"))),
     (tasks.fail, (1, FailNew(claim="1/1", reason="no"))),
+    (tasks.heartbeat_all, (HeartbeatsNew(claims=["1/1"]),)),
+    (tasks.release, (1, ReleaseNew(claim="1/1"))),
+    (tasks.handoff, (1, HandoffNew(claim="1/1", to="ada", note="yours"))),
+    (tasks.wait_for_children, (1, WaitNew(claim="1/1"))),
+    (tasks.accept, (1, AcceptNew(claim="1/1"))),
+    (tasks.reject, (1, RejectNew(claim="1/1", note="no"))),
+    (tasks.ask, (1, AskNew(claim="1/1", question="why?"))),
+    (tasks.answer, (1, AnswerNew(answer="because"))),
+    (tasks.update, (1, TaskEdit(title="y"))),
+    (tasks.add_dependency, (1, 2)),
+    (tasks.remove_dependency, (1, 2)),
+    (tasks.cancel, (1, CancelNew())),
+    (tasks.retry, (1,)),
+    (tasks.block, (1, BlockNew(reason="no"))),
+    (tasks.resume, (1,)),
+    (members.update, ("ada", MemberEdit(name="x"))),
+    (members.pause, ("ada", PauseNew())),
+    (members.resume, ("ada",)),
+    (members.retire, ("ada",)),
+    (squads.update, (SquadEdit(name="x"),)),
+    (squads.pause, (PauseNew(),)),
+    (squads.resume, ()),
+    (squads.archive, ()),
+    (squads.unarchive, ()),
+    (messages.send, (MessageNew(all=True, body="x"),)),
+    (messages.mark_read, ("me", ReadNew(up_to=1))),
+    (messages.acknowledge, ("me", AcknowledgeNew(messages=[1]))),
 ]
 
 
 async def asked(scene: Scene, query: Callable[..., Any], actor: Actor, args: tuple[object, ...]) -> Any:
-    return await scene.read(query, actor, scene.squad, *(scene.ada.member_id if arg is ADA else arg for arg in args))
+    return await scene.read(query, actor, scene.squad, *args)
 
 
 async def strangers(scene: Scene) -> list[Actor]:

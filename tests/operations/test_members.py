@@ -5,7 +5,7 @@ from agentsquad.schemas.members import Member, MemberNew, Members
 from backend.core.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from backend.models.base import new_id
 from backend.operations import keys, members
-from backend.operations.access import Actor
+from backend.operations.access import Actor, MemberRef
 from tests.operations.scene import Scene
 
 
@@ -19,20 +19,21 @@ async def stands_for(scene: Scene, secret: str) -> Actor | None:
 async def test_the_owner_adds_one(scene: Scene) -> None:
     new = MemberNew(name="kim", role="writer", instructions="Be brief.")
     member_id = await scene.do(members.add, scene.owner, scene.squad, new)
-    kim = Member.model_validate(await scene.read(members.one, scene.owner, scene.squad, member_id))
+    kim = Member.model_validate(await scene.read(members.one, scene.owner, scene.squad, MemberRef(member_id, None)))
     assert (kim.name, kim.kind, kim.role, kim.instructions) == ("kim", "external", "writer", "Be brief.")
     assert (kim.user, kim.last_seen_at, kim.retired_at) == (None, None, None)
     event = (await scene.log())[-1]
     assert event["kind"] == "member.added"
     assert event["data"] == {
         "id": str(member_id), "name": "kim", "kind": "external", "role": "writer", "instructions": "Be brief.",
+        "user": None,
     }  # fmt: skip
 
 
 async def test_a_person_is_an_account_that_exists(scene: Scene) -> None:
     new = MemberNew(name="eve", kind="person", user="EVE@example.com")
     member_id = await scene.do(members.add, scene.owner, scene.squad, new)
-    eve = Member.model_validate(await scene.read(members.one, scene.eve, scene.squad, member_id))
+    eve = Member.model_validate(await scene.read(members.one, scene.eve, scene.squad, MemberRef(member_id, None)))
     assert eve.user == scene.eve.user_id
 
 
@@ -66,9 +67,9 @@ async def test_only_the_owner_manages_members(scene: Scene) -> None:
 
 async def test_the_list_is_by_name_with_the_retired(scene: Scene) -> None:
     await scene.db.execute(text("UPDATE members SET retired_at = now() WHERE name = 'tess'"))
-    page = Members.model_validate(await scene.read(members.page, scene.ada, scene.squad))
+    page = Members.model_validate(await scene.read(members.page, scene.ada, scene.squad, "", 50))
     assert [member.name for member in page.items] == ["ada", "owner", "paul", "tess"]
-    assert await scene.read(members.page, scene.eve, scene.squad) is None
+    assert await scene.read(members.page, scene.eve, scene.squad, "", 50) is None
 
 
 async def test_a_token_stands_for_its_member(scene: Scene) -> None:
@@ -77,7 +78,12 @@ async def test_a_token_stands_for_its_member(scene: Scene) -> None:
     assert await stands_for(scene, secret) == scene.ada
     event = (await scene.log())[-1]
     assert event["kind"] == "member.token_created"
-    assert event["data"] == {"id": str(token_id), "member": "ada", "name": "laptop"}
+    assert event["data"] == {
+        "id": str(scene.ada.member_id),
+        "member": "ada",
+        "token": str(token_id),
+        "label": "laptop",
+    }
     assert secret not in str(await scene.log())
 
 

@@ -6,13 +6,17 @@ from pydantic import BaseModel
 
 from agentsquad.schemas import events as event_schemas
 from agentsquad.schemas import members as member_schemas
+from agentsquad.schemas import messages as message_schemas
 from agentsquad.schemas import squads as squad_schemas
 from agentsquad.schemas import tasks as task_schemas
 from agentsquad.schemas import users as user_schemas
+from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.tasks import TaskNew
 from backend.core.database import Database
 from backend.core.statements import Query
-from backend.operations import events, keys, members, squads, tasks, users
+from backend.operations import events, keys, members, messages, squads, tasks, users
+from backend.operations.access import MemberRef
+from backend.operations.tasks import Wanted
 from tests.operations.scene import Scene, plain, play
 
 
@@ -31,23 +35,39 @@ async def kept(database: Database) -> AsyncIterator[Scene]:
         await scene.hold(scene.tess, 3)
         await scene.fail(scene.ada, (await scene.hold(scene.ada, 4)).claim, "no")
         await scene.do(keys.create, scene.owner, None, "laptop")
+        await scene.do(members.create_token, scene.owner, scene.squad, "tess", "laptop")
+        await scene.do(messages.send, scene.ada, scene.squad, MessageNew(to="tess", body="¿see #1?"))
+        await scene.do(messages.send, scene.ada, scene.squad, MessageNew(task=1, body="done"))
         await db.commit()
         yield scene
 
 
+TESS = MemberRef(None, "tess")
 READS: list[tuple[Query, tuple[Any, ...], type[BaseModel]]] = [
     (users.me, (), user_schemas.User),
     (users.get, ("owner",), user_schemas.User),
-    (users.everybody, (), user_schemas.Users),
+    (users.page, ("", 50), user_schemas.Users),
     (keys.mine, (), user_schemas.Keys),
     (squads.get, ("squad",), squad_schemas.Squad),
     (squads.page, ("", 50), squad_schemas.Squads),
-    (members.page, ("squad",), member_schemas.Members),
-    (tasks.page, ("squad", None, 0, 50), task_schemas.Tasks),
-    (tasks.page, ("squad", "todo", 0, 1), task_schemas.Tasks),
+    (members.page, ("squad", "", 50), member_schemas.Members),
+    (members.one, ("squad", TESS), member_schemas.Member),
+    (members.me, ("squad",), member_schemas.Me),
+    (members.tokens, ("squad", TESS), member_schemas.Tokens),
+    (messages.page(), ("squad", 0, 50), message_schemas.Messages),
+    (messages.page("task"), ("squad", 0, 50, 1), message_schemas.Messages),
+    (messages.inbox(), ("squad", TESS, 0, 50), message_schemas.Inbox),
+    (messages.inbox("unread"), ("squad", TESS, 0, 1), message_schemas.Inbox),
+    (tasks.attempts, ("squad", 1), task_schemas.Attempts),
+    (tasks.page("role", "assignee"), ("squad", Wanted(role="", assignee="tess"), 0, 50), task_schemas.Tasks),
+    (tasks.page("holder"), ("squad", Wanted(holder="tess"), 0, 50), task_schemas.Tasks),
+    (tasks.page("parent"), ("squad", Wanted(parent=1), 0, 50), task_schemas.Tasks),
+    (events.after("task", "kinds"), ("squad", 0, 50, 1, ["task.claimed"]), event_schemas.Events),
+    (tasks.page(), ("squad", Wanted(), 0, 50), task_schemas.Tasks),
+    (tasks.page("status"), ("squad", Wanted("todo"), 0, 1), task_schemas.Tasks),
     (tasks.board, ("squad",), task_schemas.Board),
-    (events.after, ("squad", 0, 50), event_schemas.Events),
-    (events.after, ("squad", 4, 2), event_schemas.Events),
+    (events.after(), ("squad", 0, 50), event_schemas.Events),
+    (events.after(), ("squad", 4, 2), event_schemas.Events),
 ]
 
 

@@ -27,7 +27,13 @@ async def test_its_maker_owns_it_and_is_its_first_member(scene: Scene) -> None:
 async def test_the_log_begins_with_it(scene: Scene) -> None:
     log = await scene.log()
     assert [event["kind"] for event in log[:2]] == ["squad.created", "member.added"]
-    assert log[0]["data"] == {"name": "webshop", "lease_seconds": 60, "max_tries": 3}
+    assert log[0]["data"] == {
+        "id": str(scene.squad.id),
+        "owner": str(scene.owner.user_id),
+        "name": "webshop",
+        "lease_seconds": 60,
+        "max_tries": 3,
+    }
     assert log[0]["actor"] == {"member": "owner", "user": "owner@example.com"}
     assert log[1]["data"]["name"] == "owner"
 

@@ -5,10 +5,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from agentsquad.schemas import limits
 from agentsquad.schemas.tasks import Board, CompleteNew, HeartbeatNew, Task, TaskNew, Tasks
 from backend.core.errors import Forbidden, Invalid, LostClaim, NotFound, SquadError, WrongStatus
 from backend.operations import tasks
 from backend.operations.access import Actor
+from backend.operations.tasks import Wanted
 from tests.operations.scene import Scene, number_of, play
 
 STATUSES = ("blocked", "todo", "in_progress", "done", "failed")
@@ -107,7 +109,7 @@ async def test_a_batch_that_is_wrong_anywhere_makes_nothing(
     errors: Any = caught.value.fields["errors"]
     assert errors[0]["field"].startswith(field or "body.tasks.")
     assert await scene.log() == log
-    page = await scene.read(tasks.page, scene.owner, scene.squad, None, 0, 10)
+    page = await scene.read(tasks.page(), scene.owner, scene.squad, Wanted(), 0, 10)
     assert page == {"items": [], "next": None}
 
 
@@ -220,8 +222,8 @@ async def test_a_claim_brings_the_results_that_it_waited_for(scene: Scene) -> No
     await scene.complete(scene.ada, (await scene.hold(scene.ada, 2)).claim, "text")
     found = (await scene.hold(scene.ada, 3)).dependencies
     assert [tuple(item.model_dump().values()) for item in found] == [
-        (1, "a", "tester", "tess", 1, {"ok": True}),
-        (2, "b", "", "ada", 2, "text"),
+        (1, "a", "tester", "done", "tess", 1, {"ok": True}),
+        (2, "b", "", "done", "ada", 2, "text"),
     ]
 
 
@@ -309,8 +311,10 @@ async def test_a_failed_task_stays_failed_and_its_dependents_blocked(scene: Scen
     failed = await scene.fail(scene.ada, (await scene.hold(scene.ada)).claim, "can't")
     assert (failed.status, failed.tries_left, failed.holder, failed.lease_ends_at) == ("failed", 3, None, None)
     assert (await scene.task(2)).status == "blocked"
-    event = (await scene.log())[-1]
+    event, stuck, told = (await scene.log())[-3:]
     assert (event["kind"], event["data"]["reason"]) == ("task.failed", "can't")
+    assert (stuck["kind"], stuck["task"], stuck["data"]["ended"]) == ("task.stuck", 2, [1])
+    assert (told["kind"], told["data"]["recipients"]) == ("message.sent", ["owner"])
     assert await attempts(scene, 1) == [(1, "failed")]
 
 
@@ -391,7 +395,7 @@ async def refused(scene: Scene, actor: Actor, claim: str) -> set[str]:
         with pytest.raises(LostClaim) as caught:
             await attempt(actor, claim)
         details.add(caught.value.detail)
-        assert caught.value.fields == {"task": before.number, "attempt": before.attempt}
+        assert caught.value.fields == {"task": before.number, "attempt": before.attempt, "status": before.status}
     assert await scene.task(before.number) == before
     assert await scene.log() == log
     return details
@@ -524,7 +528,8 @@ async def test_a_page_goes_on_behind_a_number(scene: Scene) -> None:
     await scene.create(*"abcde")
 
     async def page(status: str | None, after: int, limit: int) -> tuple[list[int], str | None]:
-        found = Tasks.model_validate(await scene.read(tasks.page, scene.ada, scene.squad, status, after, limit))
+        query = tasks.page("status") if status else tasks.page()
+        found = Tasks.model_validate(await scene.read(query, scene.ada, scene.squad, Wanted(status), after, limit))
         return [task.number for task in found.items], found.next
 
     assert await page(None, 0, 2) == ([1, 2], "2")
@@ -537,15 +542,15 @@ async def test_a_page_goes_on_behind_a_number(scene: Scene) -> None:
 
 
 async def test_the_board_shows_what_is_not_done_and_the_last_that_were(scene: Scene) -> None:
-    await scene.create(*[f"{n}" for n in range(tasks.RECENT + 3)])
-    await scene.create(TaskNew(title="blocked", depends_on=[tasks.RECENT + 3]))
-    for number in range(1, tasks.RECENT + 3):
+    await scene.create(*[f"{n}" for n in range(limits.ENDED + 3)])
+    await scene.create(TaskNew(title="blocked", depends_on=[limits.ENDED + 3]))
+    for number in range(1, limits.ENDED + 3):
         await scene.complete(scene.ada, (await scene.hold(scene.ada, number)).claim)
     board = Board.model_validate(await scene.read(tasks.board, scene.ada, scene.squad))
-    assert [card.number for card in board.tasks] == list(range(3, tasks.RECENT + 5))
+    assert [card.number for card in board.tasks] == list(range(3, limits.ENDED + 5))
     assert (board.squad, board.name, board.last) == (scene.squad.id, "webshop", len(await scene.log()))
     cards = {card.number: card.model_dump() for card in board.tasks}
-    for number in (3, tasks.RECENT + 3, tasks.RECENT + 4):
+    for number in (3, limits.ENDED + 3, limits.ENDED + 4):
         assert cards[number] == (await scene.task(number)).model_dump(include=set(cards[number]))
 
 

@@ -7,6 +7,7 @@ from fastapi import Response
 from backend.core.errors import NotFound
 
 NO_SQUAD: Final = "Squad not found"
+NO_MEMBER: Final = "Member not found"
 NO_TASK: Final = "Task not found"
 NO_USER: Final = "User not found"
 

@@ -1,23 +1,53 @@
-"""What routes ask for: the database, the actor, the squad."""
+"""What routes ask for: the database, the actor, the squad, the feed, and the one way to write."""
 
-from dataclasses import replace
-from typing import Annotated, Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.convertors import Convertor, register_url_convertor
 
+from agentsquad.schemas import limits
 from agentsquad.schemas.fields import Part
 from backend.core.database import Database
-from backend.core.errors import Unauthenticated
+from backend.core.errors import Overloaded, Unauthenticated
+from backend.core.statements import AnySelect
+from backend.interfaces.http import answers
+from backend.live.feed import Feed
+from backend.operations import events, idempotency
 from backend.operations.access import Actor, SquadRef
 
 NO_KEY: Final = "A key is needed: send the header `Authorization: Bearer …`."
+
+
+class Digits(Convertor[str]):
+    """A part of an address that is a number, so that `claim` is none."""
+
+    regex = "[0-9]+"
+
+    def convert(self, value: str) -> str:
+        """As it is: the parameter's own type says how large it may be."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_url_convertor("digits", Digits())
 bearer = HTTPBearer(auto_error=False, description="An API key (`sqd_…`) or a member token (`sqm_…`).")
 
 
 def database(request: Request) -> Database:
     """The application's database."""
     found: Database = request.app.state.database
+    return found
+
+
+def feed(request: Request) -> Feed:
+    """The application's feed."""
+    found: Feed = request.app.state.feed
     return found
 
 
@@ -41,6 +71,18 @@ async def actor(
     return replace(found, acts_as=squad_member.encode("latin-1").decode(errors="replace"))
 
 
+async def still_known(request: Request, actor: Actor, squad: SquadRef) -> bool:
+    """Whether the key that a long request came with is still good, and opens that squad still."""
+    try:
+        given = await bearer(request)
+        await request.app.state.credentials.actor(given.credentials if given else "")
+        return await database(request).reads.row(events.last, actor, squad) is not None
+    except Overloaded:
+        return True  # nobody can say, and nothing can be read either
+    except Unauthenticated:
+        return False
+
+
 SquadPart = Annotated[Part, Path(description="Its id or its name.")]
 
 
@@ -52,3 +94,49 @@ def squad(squad: SquadPart) -> SquadRef:
 Db = Annotated[Database, Depends(database)]
 Who = Annotated[Actor, Depends(actor)]
 InSquad = Annotated[SquadRef, Depends(squad)]
+Number = Annotated[int, Path(ge=1, le=limits.NUMBER_MAX)]
+Live = Annotated[Feed, Depends(feed)]
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Whoever writes: one operation, one transaction, and the first answer again for a request that comes again."""
+
+    database: Database
+    actor: Actor
+    key: str | None
+
+    async def result(
+        self, operation: Callable[..., Any], *args: object, show: Callable[[Any], AnySelect] | None = None
+    ) -> Any:
+        """What a write operation answers, called with the actor and `args`."""
+        return await self.database.transact(idempotency.once, self.actor, self.key, operation, *args, show=show)
+
+    async def write(
+        self,
+        operation: Callable[..., Any],
+        *args: object,
+        show: Callable[[Any], AnySelect] | None = None,
+        status: int = 200,
+    ) -> Response:
+        """The same as a response."""
+        return answers.json(await self.result(operation, *args, show=show), status)
+
+
+def writer(
+    database: Db,
+    actor: Who,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            description="Your own name for this request: sent again, it gets the first one's answer, for a day.",
+        ),
+    ] = None,
+) -> Writer:
+    """The caller as a writer."""
+    return Writer(database, actor, idempotency_key)
+
+
+Writes = Annotated[Writer, Depends(writer)]

@@ -1,9 +1,10 @@
 """Errors on the wire: one total table from the error tree to a status, one shape for all of them."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,11 +18,15 @@ from backend.interfaces.http import invalid
 STATUS: Final[dict[type[errors.SquadError], int]] = {
     errors.Invalid: 422,
     errors.TooLarge: 413,
+    errors.IdempotencyMismatch: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.AlreadyExists: 409,
+    errors.AlreadyCreated: 409,
+    errors.Archived: 409,
+    errors.Paused: 409,
     errors.LostClaim: 409,
     errors.WrongStatus: 409,
     errors.Overloaded: 503,
@@ -36,19 +41,30 @@ PLAIN: Final = {
     413: ("too_large", "The body is too large."),
     500: ("internal", "The server has a defect; its log says more."),
 }
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Error, "description": text}
-    for status, text in {
-        400: "The request can't be read",
-        401: "No key, or none that is known",
-        403: "Known, but not allowed",
-        404: "Not there, or not for you to see",
-        409: "Right in itself, but not now",
-        413: "The body is too large",
-        422: "A field is wrong",
-        503: "The database didn't answer in time; try again",
-    }.items()
+MEANINGS: Final = {
+    400: "The request can't be read",
+    401: "No key, or none that is known",
+    403: "Known, but not allowed",
+    404: "Not there, or not for you to see",
+    409: "Right in itself, but not now",
+    413: "The body is too large",
+    422: "A field is wrong",
+    503: "The database didn't answer in time; try again",
 }
+READ: Final = (401, 403, 404, 422, 503)  # what a route that only reads may answer
+
+
+class Router(APIRouter):
+    """A router whose routes declare their errors by what they do: one that reads has no conflicts and no body."""
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
+        """Add a route, as FastAPI does."""
+        declared = {
+            status: {"model": Error, "description": meaning}
+            for status, meaning in MEANINGS.items()
+            if list(more.get("methods") or ()) != ["GET"] or status in READ
+        }
+        super().add_api_route(path, endpoint, **more | {"responses": declared | (more.get("responses") or {})})
 
 
 def body_of(error: errors.SquadError) -> tuple[int, bytes]:

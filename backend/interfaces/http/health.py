@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from agentsquad.schemas.errors import Error
 from backend.interfaces.http.dependencies import Db
+from backend.interfaces.http.errors import MEANINGS
 
 router = APIRouter(tags=["health"])
 
@@ -20,7 +22,7 @@ async def health() -> Health:
     return Health()
 
 
-@router.get("/ready")
+@router.get("/ready", responses={503: {"model": Error, "description": MEANINGS[503]}})
 async def ready(database: Db) -> Health:
     """The database is reachable and its schema current."""
     await database.ready()

@@ -1,13 +1,14 @@
 """API keys over HTTP."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from agentsquad.schemas.users import KeyNew, Keys, KeySecret
 from backend.interfaces.http import answers
-from backend.interfaces.http.dependencies import Db, Who
+from backend.interfaces.http.dependencies import Db, Who, Writes
+from backend.interfaces.http.errors import Router
 from backend.operations import keys
 
-router = APIRouter(tags=["keys"])
+router = Router(tags=["keys"])
 
 
 @router.get("/keys", response_model=Keys)
@@ -17,17 +18,17 @@ async def keys_mine(database: Db, actor: Who) -> Response:
 
 
 @router.post("/keys", status_code=201)
-async def keys_create(database: Db, actor: Who, new: KeyNew) -> KeySecret:
+async def keys_create(writer: Writes, new: KeyNew) -> KeySecret:
     """Make an API key for oneself. Its text is in this answer and never again."""
-    key_id, secret = await database.transact(keys.create, actor, None, new.name)
-    return KeySecret(id=key_id, secret=secret)
+    made = await writer.result(keys.create, None, new.name)
+    return KeySecret(id=made.id, secret=made.secret)
 
 
 @router.post("/users/{user_id}/keys", status_code=201)
-async def users_create_key(database: Db, actor: Who, user_id: str, new: KeyNew) -> KeySecret:
+async def users_create_key(writer: Writes, user_id: str, new: KeyNew) -> KeySecret:
     """Make an API key for an account: an administrator for anybody, others for themselves."""
-    key_id, secret = await database.transact(keys.create, actor, user_id, new.name)
-    return KeySecret(id=key_id, secret=secret)
+    made = await writer.result(keys.create, user_id, new.name)
+    return KeySecret(id=made.id, secret=made.secret)
 
 
 @router.delete("/keys/{key_id}", status_code=204)

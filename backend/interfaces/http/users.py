@@ -1,17 +1,23 @@
 """Accounts over HTTP."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Query, Request, Response
 
-from agentsquad.schemas.users import User, UserNew, Users
+from agentsquad.schemas import limits
+from agentsquad.schemas.fields import Part
+from agentsquad.schemas.users import User, UserEdit, UserNew, Users
 from backend.core.database import get_sync_db_context
 from backend.core.errors import NotFound
+from backend.core.statements import AnySelect
 from backend.interfaces.http import answers, hot
-from backend.interfaces.http.dependencies import Db, Who
+from backend.interfaces.http.dependencies import Db, Who, Writer, Writes
+from backend.interfaces.http.errors import Router
+from backend.models import User as Account
 from backend.operations import users
 
-router = APIRouter(tags=["users"])
+router = Router(tags=["users"])
 
 READS = [
     hot.read(router, "/users/me", users.me, User, missing="A member token has no account; use an API key."),
@@ -34,12 +40,27 @@ def sync_users_get(request: Request, actor: Who, user_id: str) -> Any:
 
 
 @router.get("/users", response_model=Users)
-async def users_page(database: Db, actor: Who) -> Response:
-    """All accounts, for an administrator; oneself for others."""
-    return answers.json(await database.reads.json(users.everybody, actor))
+async def users_page(
+    database: Db,
+    actor: Who,
+    limit: Annotated[int, Query(ge=1, le=limits.PAGE_MAX)] = limits.PAGE,
+    cursor: Annotated[Part, Query()] = "",
+) -> Response:
+    """All accounts, for an administrator; oneself for others. By address."""
+    return answers.json(await database.reads.json(users.page, actor, cursor, limit))
 
 
 @router.post("/users", response_model=User, status_code=201)
-async def users_create(database: Db, actor: Who, new: UserNew) -> Any:
+async def users_create(writer: Writes, new: UserNew) -> Response:
     """Make an account. Administrators only; `POST /users/{user_id}/keys` gives it a key."""
-    return await database.transact(users.create, actor, new)
+    return await writer.write(users.create, new, show=_shown(writer), status=201)
+
+
+@router.patch("/users/{user_id}", response_model=User)
+async def users_update(writer: Writes, user_id: str, edit: UserEdit) -> Response:
+    """Change an account: its name, or whether it opens anything. Administrators only."""
+    return await writer.write(users.update, user_id, edit, show=_shown(writer))
+
+
+def _shown(writer: Writer) -> Callable[[Account], AnySelect]:
+    return lambda user: users.get(writer.actor, str(user.id))

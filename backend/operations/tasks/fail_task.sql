@@ -6,23 +6,21 @@ CREATE OR REPLACE FUNCTION fail_task(
 DECLARE
     scope record;
     v_now timestamptz;
+    v_ended jsonb;
     t tasks;
 BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
-    t := hold_task(scope.squad_id, scope.member_id, p_number, p_attempt);
+    t := hold_task(scope.squad_id, scope.member_id, p_number, p_attempt, '{in_progress}');
     v_now := clock_timestamp();
+    v_ended := end_attempt(t, CASE WHEN p_retry AND t.tries_left > 1 THEN 'retried' ELSE 'failed' END, p_reason, v_now);
     UPDATE tasks SET
         status = CASE WHEN p_retry AND tries_left > 1 THEN 'todo' ELSE 'failed' END,
-        tries_left = CASE WHEN p_retry THEN tries_left - 1 ELSE tries_left END,
+        tries_left = CASE WHEN p_retry THEN greatest(tries_left - 1, 0) ELSE tries_left END,
         holder_id = NULL, lease_ends_at = NULL, updated_at = v_now
     WHERE squad_id = t.squad_id AND number = t.number
     RETURNING * INTO t;
-    UPDATE attempts SET
-        outcome = CASE WHEN t.status = 'todo' THEN 'retried' ELSE 'failed' END, reason = p_reason, ended_at = v_now
-    WHERE squad_id = t.squad_id AND task_number = t.number AND attempt = t.attempt;
-    PERFORM append_events(t.squad_id, scope.actor, jsonb_build_array(jsonb_build_object(
-        'kind', 'task.failed', 'task', t.number, 'attempt', t.attempt,
-        'data', jsonb_build_object('status', t.status, 'holder', NULL, 'tries_left', t.tries_left,
-            'reason', p_reason, 'updated_at', v_now))));
-    RETURN task_json(t);
+    PERFORM settle_tasks(t.squad_id, scope.actor,
+        jsonb_build_array(task_event(t, 'task.failed', v_ended || jsonb_build_object('reason', p_reason))),
+        CASE WHEN t.status = 'failed' THEN ARRAY[t.number] ELSE '{}' END, v_now);
+    RETURN changed_task(t, scope.member_id);
 END $$;

@@ -1,0 +1,63 @@
+"""The board: making tasks, holding them, steering them, reading them.
+
+Each move on the board is an SQL function, one round trip; their `.sql` lies beside these modules. What they
+answer is JSON that PostgreSQL built, in the shapes of agentsquad/schemas/tasks.py.
+"""
+
+from backend.operations.tasks.holding import (
+    accept,
+    claim,
+    complete,
+    fail,
+    handoff,
+    heartbeat,
+    heartbeat_all,
+    reject,
+    release,
+    wait_for_children,
+)
+from backend.operations.tasks.making import ask, create
+from backend.operations.tasks.reading import Wanted, attempts, board, claimable, get, page, why
+from backend.operations.tasks.steering import (
+    add_dependency,
+    answer,
+    block,
+    cancel,
+    remove_dependency,
+    resume,
+    retry,
+    update,
+)
+from backend.operations.tasks.sweeping import lapse, over
+
+__all__ = [
+    "Wanted",
+    "accept",
+    "add_dependency",
+    "answer",
+    "ask",
+    "attempts",
+    "block",
+    "board",
+    "cancel",
+    "claim",
+    "claimable",
+    "complete",
+    "create",
+    "fail",
+    "get",
+    "handoff",
+    "heartbeat",
+    "heartbeat_all",
+    "lapse",
+    "over",
+    "page",
+    "reject",
+    "release",
+    "remove_dependency",
+    "resume",
+    "retry",
+    "update",
+    "wait_for_children",
+    "why",
+]

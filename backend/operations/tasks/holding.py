@@ -1,0 +1,156 @@
+"""Claiming tasks, and what a holder does: everything carries the claim's handle, and only the live one counts."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agentsquad.schemas.tasks import (
+    AcceptNew,
+    CompleteNew,
+    FailNew,
+    HandoffNew,
+    HeartbeatNew,
+    HeartbeatsNew,
+    Held,
+    RejectNew,
+    ReleaseNew,
+    WaitNew,
+)
+from backend.core.errors import Invalid
+from backend.operations.access import Actor, SquadRef
+from backend.operations.events import dumps
+from backend.operations.functions import on_board
+
+
+async def claim(
+    session: AsyncSession, actor: Actor, squad: SquadRef, number: int | None = None, limit: int = 1
+) -> str | None:
+    """Claim a task by its number, or the next ones that match. Answers `Claims` as JSON; None: nothing to do.
+
+    Raises:
+        NotFound: no such squad or task.
+        WrongStatus: the task named is not free.
+        Forbidden: it is for another member or role, or a review of one's own work.
+        Paused: the task was named, and the member or the squad is paused.
+    """
+    claimed: str | None = await on_board(
+        session, "claim_tasks", actor, squad, ":number, :limit", number=number, limit=limit
+    )
+    return claimed
+
+
+async def heartbeat(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: HeartbeatNew) -> str:
+    """Extend the lease of a live claim. Answers a `Heartbeat` as JSON.
+
+    Raises:
+        LostClaim: the claim is no longer live, or somebody else's; its `status` says whether it was cancelled.
+    """
+    return await _held(session, "heartbeat_task", actor, squad, number, given)
+
+
+async def heartbeat_all(session: AsyncSession, actor: Actor, squad: SquadRef, given: HeartbeatsNew) -> str:
+    """Extend the leases of several claims. Answers `Heartbeats` as JSON: each says for itself whether it is live."""
+    beats: str = await on_board(session, "heartbeat_tasks", actor, squad, ":claims", claims=given.claims)
+    return beats
+
+
+async def complete(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: CompleteNew) -> str:
+    """Hand in the result of a live claim and free what waited for it. Answers the task as JSON.
+
+    Raises:
+        LostClaim: the claim is no longer live, or somebody else's.
+        WrongStatus: it is a review, which is accepted or rejected.
+    """
+    result = dumps(given.result)
+    return await _held(session, "complete_task", actor, squad, number, given, "CAST(:result AS jsonb)", result=result)
+
+
+async def fail(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: FailNew) -> str:
+    """End a live claim without a result. Answers the task as JSON.
+
+    Raises:
+        LostClaim: the claim is no longer live, or somebody else's.
+        WrongStatus: it is a review.
+    """
+    values = {"reason": given.reason, "retry": given.retry}
+    return await _held(session, "fail_task", actor, squad, number, given, ":reason", ":retry", **values)
+
+
+async def release(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: ReleaseNew) -> str:
+    """Give a live claim back, which uses no try. Answers the task as JSON.
+
+    Raises:
+        LostClaim: the claim is no longer live, or somebody else's.
+    """
+    return await _held(session, "release_task", actor, squad, number, given, ":reason", reason=given.reason)
+
+
+async def handoff(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: HandoffNew) -> str:
+    """Give a held task to a member or a role, with a note. Answers the task as JSON.
+
+    Raises:
+        LostClaim: the claim is no longer live, or somebody else's.
+        WrongStatus: it is a review.
+        Invalid: neither a member nor a role is named, or no such member.
+    """
+    if given.to is None and given.role is None:
+        raise Invalid("Name a member in `to`, or a role in `role`.", field="body.to")
+    values = {"to": given.to, "role": given.role, "note": given.note}
+    return await _held(session, "handoff_task", actor, squad, number, given, ":to", ":role", ":note", **values)
+
+
+async def wait_for_children(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: WaitNew) -> str:
+    """Let a held task wait until its children have ended. Answers the task as JSON.
+
+    Raises:
+        LostClaim: the claim is no longer live, or somebody else's.
+        WrongStatus: it is a review.
+        Conflict: a child waits for the task itself.
+    """
+    return await _held(session, "wait_for_children", actor, squad, number, given)
+
+
+async def accept(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: AcceptNew) -> str:
+    """Accept the result under review: the task is done. Answers the task as JSON.
+
+    Raises:
+        LostClaim: the review is no longer live, or somebody else's.
+        WrongStatus: the claim is no review.
+    """
+    return await _held(session, "review_task", actor, squad, number, given, "true", ":note", note=given.note)
+
+
+async def reject(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: RejectNew) -> str:
+    """Reject the result under review: the task is free for the member that did it. Answers the task as JSON.
+
+    Raises:
+        LostClaim: the review is no longer live, or somebody else's.
+        WrongStatus: the claim is no review.
+    """
+    return await _held(session, "review_task", actor, squad, number, given, "false", ":note", note=given.note)
+
+
+def parts(claim: str) -> tuple[int, int]:
+    """Task and attempt of a handle."""
+    task, attempt = map(int, claim.split("/"))
+    return task, attempt
+
+
+async def _held(
+    session: AsyncSession,
+    function: str,
+    actor: Actor,
+    squad: SquadRef,
+    number: int,
+    given: Held,
+    *more: str,
+    **values: Any,
+) -> str:
+    task, attempt = parts(given.claim)
+    if task != number:
+        raise Invalid(f"The claim {given.claim} is not one of #{number}.", field="body.claim")
+    held: str = await on_board(
+        session, function, actor, squad, ", ".join([":number", ":attempt", *more]),
+        number=number, attempt=attempt, **values,
+    )  # fmt: skip
+    return held

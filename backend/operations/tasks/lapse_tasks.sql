@@ -1,0 +1,31 @@
+-- Takes back, under the squad's lock, every attempt whose lease is over: its task is free again, or failed
+-- when no try is left. A review that lapsed is free for another reviewer; it was no try at the work.
+CREATE OR REPLACE FUNCTION lapse_tasks(p_squad uuid) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_events jsonb := '[]';
+    v_failed int[] := '{}';
+    t tasks;
+BEGIN
+    FOR t IN
+        SELECT * FROM tasks
+        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now
+        ORDER BY number FOR NO KEY UPDATE
+    LOOP
+        PERFORM end_attempt(t, 'lapsed', NULL, v_now);
+        UPDATE tasks SET
+            status = CASE WHEN status = 'in_review' THEN status WHEN tries_left <= 1 THEN 'failed' ELSE 'todo' END,
+            tries_left = CASE WHEN status = 'in_review' THEN tries_left ELSE greatest(tries_left - 1, 0) END,
+            holder_id = NULL, lease_ends_at = NULL, updated_at = v_now
+        WHERE squad_id = p_squad AND number = t.number
+        RETURNING * INTO t;
+        v_events := v_events || task_event(t, 'task.lapsed', '{"outcome": "lapsed"}');
+        IF t.status = 'failed' THEN
+            v_failed := v_failed || t.number;
+        END IF;
+    END LOOP;
+    IF v_events <> '[]' THEN
+        PERFORM settle_tasks(p_squad, '{"member": null, "user": null}', v_events, v_failed, v_now);
+    END IF;
+    RETURN jsonb_array_length(v_events);
+END $$;

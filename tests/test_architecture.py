@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import dataclasses
+import functools
 import gc
 import importlib
 import inspect
@@ -13,7 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -27,7 +29,9 @@ from backend.app import app
 from backend.core import errors, statements
 from backend.interfaces.http.errors import PLAIN, STATUS
 from backend.models import Squad, User
+from backend.operations import events, messages, tasks
 from backend.operations.access import Actor, SquadRef, scope
+from backend.operations.tasks import Wanted
 
 REPOSITORY = Path(__file__).parents[1]
 Find = Callable[[ast.Module], Iterator[int]]
@@ -199,11 +203,18 @@ def test_an_arrow_that_points_up_is_found(tmp_path: Path) -> None:
 
 
 # One name a noun, in every room; what is no noun of the domain, and why it is there.
-NOUNS = {"users", "squads", "members", "tasks", "events"}
+NOUNS = {"users", "squads", "members", "tasks", "messages", "events"}
 ROOMS = {
     "agentsquad/schemas": {"errors": "the wire's shape of an error", "fields": "kinds of field", "limits": "figures"},
-    "backend/models": {"base": "what every table shares"},
-    "backend/operations": {"access": "who may see what", "keys": "of users and of members, so of neither file"},
+    "backend/models": {"base": "what every table shares", "idempotency": "answers to requests that may come again"},
+    "backend/operations": {
+        "access": "who may see what",
+        "documents": "JSON that PostgreSQL builds",
+        "functions": "calling the SQL functions",
+        "idempotency": "a request that comes again",
+        "keys": "of users and of members, so of neither file",
+        "templates": "files, and what is in them",
+    },
     "backend/interfaces/http": {
         "answers": "JSON that PostgreSQL built",
         "bodies": "how large they may be",
@@ -213,30 +224,31 @@ ROOMS = {
         "hot": "the lean way to read",
         "invalid": "pydantic's errors in words",
         "keys": "as in operations",
+        "streams": "server-sent events",
     },
 }
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_noun_has_the_same_file_name_in_every_room(room: str) -> None:
-    files = {file.stem for file in (REPOSITORY / room).glob("*.py")} - {"__init__"}
-    assert files == NOUNS | ROOMS[room].keys()
+    files = {file.stem for file in (REPOSITORY / room).glob("*.py")}
+    files |= {file.parent.name for file in (REPOSITORY / room).glob("*/__init__.py")}
+    assert files - {"__init__"} == NOUNS | ROOMS[room].keys()
 
 
 def operation_modules() -> list[ModuleType]:
-    return [
-        importlib.import_module(f"{operations.__name__}.{each.name}")
-        for each in pkgutil.iter_modules(operations.__path__)
-    ]
+    found = pkgutil.walk_packages(operations.__path__, f"{operations.__name__}.")
+    return [importlib.import_module(each.name) for each in found]
 
 
 def functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     own = inspect.getmembers(module, lambda value: inspect.isfunction(value) and value.__module__ == module.__name__)
-    return {f"{module.__name__.rpartition('.')[2]}.{name}": each for name, each in own if not name.startswith("_")}
+    noun = module.__name__.removeprefix(f"{operations.__name__}.").partition(".")[0]  # a folder is one noun
+    return {f"{noun}.{name}": each for name, each in own if not name.startswith("_")}
 
 
 # Asked by the server itself: whom a credential stands for, and where a lease is over.
-FOR_NOBODY = {"keys.user_of", "keys.member_of", "tasks.over"}
+FOR_NOBODY = {"keys.user_of", "keys.member_of", "tasks.over", "events.behind"}
 # A member or an account is compared with the actor. The owner of a squad is no member for that alone.
 CONDITION = re.compile(r"\b(members|mine|users|api_keys)(_\d+)?\.(user_)?id = :actor__(user|member)_id\b")
 
@@ -255,7 +267,24 @@ def queries() -> dict[str, Callable[..., Any]]:
         for module in operation_modules()
         for name, each in functions(module).items()
         if inspect.get_annotations(each, eval_str=True)["return"] in (statements.AnySelect, Select[Any])
+        if name.partition(".")[0] != "documents"  # parts of reads
+    } | {
+        "tasks.page": tasks.page(*(field.name for field in dataclasses.fields(Wanted))),
+        "events.after": events.after("task", "kinds"),
+        "events.told": events.told("task", "kinds"),
+        "messages.page": messages.page("task"),
+        "messages.inbox": messages.inbox("unread"),
     }
+
+
+def test_every_maker_of_queries_is_among_them() -> None:
+    makers = {
+        name
+        for module in operation_modules()
+        for name, each in inspect.getmembers(module)
+        if isinstance(each, functools._lru_cache_wrapper) and each.__module__ == module.__name__
+    } - {"every"}  # of templates, which asks nothing
+    assert makers == {name.partition(".")[2] for name in queries()} & {"page", "after", "told", "inbox"}
 
 
 def test_every_read_asks_for_the_actor() -> None:
@@ -299,27 +328,69 @@ def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
     assert {code for code, _ in PLAIN.values()} - set(codes) == {"method_not_allowed", "internal"}
 
 
+MEMBER = "/squads/{squad}/members/{member}"
 SQUAD, TASK = "/squads/{squad}", "/squads/{squad}/tasks/{number}"
 # One verb has one name in every room: operation → route, client's method, kind of event.
 VERBS: dict[str, tuple[str, str, str | None, str | None]] = {
     "users.create": ("POST", "/users", None, None),
+    "users.update": ("PATCH", "/users/{user_id}", None, None),
     "keys.create": ("POST", "/keys", None, None),
     "keys.revoke": ("DELETE", "/keys/{key_id}", None, None),
     "squads.create": ("POST", "/squads", "create_squad", "squad.created"),
+    "squads.update": ("PATCH", SQUAD, None, "squad.updated"),
+    "squads.pause": ("POST", f"{SQUAD}/pause", None, "squad.paused"),
+    "squads.resume": ("POST", f"{SQUAD}/resume", None, "squad.resumed"),
+    "squads.archive": ("POST", f"{SQUAD}/archive", None, "squad.archived"),
+    "squads.unarchive": ("POST", f"{SQUAD}/unarchive", None, "squad.unarchived"),
     "members.add": ("POST", f"{SQUAD}/members", "add_member", "member.added"),
-    "members.create_token": ("POST", f"{SQUAD}/members/{{member}}/tokens", "create_token", "member.token_created"),
-    "members.revoke_token": (
-        "DELETE", f"{SQUAD}/members/{{member}}/tokens/{{token_id}}", None, "member.token_revoked"
-    ),
+    "members.update": ("PATCH", MEMBER, None, "member.updated"),
+    "members.pause": ("POST", f"{MEMBER}/pause", None, "member.paused"),
+    "members.resume": ("POST", f"{MEMBER}/resume", None, "member.resumed"),
+    "members.retire": ("POST", f"{MEMBER}/retire", None, "member.retired"),
+    "members.create_token": ("POST", f"{MEMBER}/tokens", "create_token", "member.token_created"),
+    "members.revoke_token": ("DELETE", f"{MEMBER}/tokens/{{token_id}}", None, "member.token_revoked"),
     "tasks.create": ("POST", f"{SQUAD}/tasks", "create_tasks", "task.created"),
     "tasks.claim": ("POST", f"{TASK}/claim", "claim", "task.claimed"),
     "tasks.heartbeat": ("POST", f"{TASK}/heartbeat", "heartbeat", None),
+    "tasks.heartbeat_all": ("POST", f"{SQUAD}/tasks/heartbeat", None, None),
     "tasks.complete": ("POST", f"{TASK}/complete", "complete", "task.completed"),
     "tasks.fail": ("POST", f"{TASK}/fail", "fail", "task.failed"),
-}  # fmt: skip
+    "tasks.release": ("POST", f"{TASK}/release", None, "task.released"),
+    "tasks.handoff": ("POST", f"{TASK}/handoff", None, "task.handed_off"),
+    "tasks.wait_for_children": ("POST", f"{TASK}/wait", None, "task.waiting"),
+    "tasks.accept": ("POST", f"{TASK}/accept", None, "task.accepted"),
+    "tasks.reject": ("POST", f"{TASK}/reject", None, "task.rejected"),
+    "tasks.ask": ("POST", f"{TASK}/ask", None, "task.created"),
+    "tasks.answer": ("POST", f"{TASK}/answer", None, "task.completed"),
+    "tasks.add_dependency": ("PUT", f"{TASK}/dependencies/{{other}}", None, "task.updated"),
+    "tasks.remove_dependency": ("DELETE", f"{TASK}/dependencies/{{other}}", None, "task.updated"),
+    "tasks.update": ("PATCH", TASK, None, "task.updated"),
+    "tasks.cancel": ("POST", f"{TASK}/cancel", None, "task.cancelled"),
+    "tasks.retry": ("POST", f"{TASK}/retry", None, "task.retried"),
+    "tasks.block": ("POST", f"{TASK}/block", None, "task.blocked"),
+    "tasks.resume": ("POST", f"{TASK}/resume", None, "task.resumed"),
+    "messages.send": ("POST", f"{SQUAD}/messages", None, "message.sent"),
+    "messages.mark_read": ("POST", f"{MEMBER}/read", None, None),
+    "messages.acknowledge": ("POST", f"{MEMBER}/ack", None, "message.acknowledged"),
+}
 # Not a caller's verbs: a part of the others, or the server's own.
-INNER = {"access.enter", "events.append", "users.first", "tasks.lapse"}
-CONSEQUENCES = {"task.unblocked", "task.lapsed"}
+INNER = {
+    "access.enter",
+    "documents.document",
+    "events.append",
+    "functions.call",
+    "functions.on_board",
+    "idempotency.forget",
+    "idempotency.once",
+    "members.clock",
+    "members.join",
+    "members.let_go_all",
+    "members.of_name",
+    "messages.require_live",
+    "tasks.lapse",
+    "users.first",
+}
+CONSEQUENCES = {"task.unblocked", "task.lapsed", "task.stuck"}
 
 
 def test_a_verb_has_the_same_name_in_every_room() -> None:
@@ -335,10 +406,4 @@ def test_a_verb_has_the_same_name_in_every_room() -> None:
         assert routes[operation.replace(".", "_")] == ({method}, path)
         assert call is None or inspect.iscoroutinefunction(getattr(client.AsyncClient, call))
     told = {kind for *_, kind in VERBS.values() if kind}
-    assert told | CONSEQUENCES == set(event_kinds())
-
-
-def event_kinds() -> list[str]:
-    """Every kind of the union."""
-    union = get_args(get_args(event_schemas.Event)[0])
-    return [get_args(kind.model_fields["kind"].annotation)[0] for kind in union]
+    assert told | CONSEQUENCES == set(event_schemas.kinds())

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import Text, any_, case, cast, func, or_, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BigInteger, Text, Uuid, and_, any_, cast, false, func, or_, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.database import changed
 from backend.core.statements import AnySelect, Query, chosen
 from backend.models import Event, Squad
+from backend.operations import documents
 from backend.operations.access import Actor, SquadRef, scope
-from backend.operations.documents import array
 
 # After these, and after whatever leaves a task free, somebody may find something to claim.
 FREEING = ("member.resumed", "member.updated", "squad.resumed", "squad.unarchived")
@@ -68,7 +68,7 @@ def after(*by: str) -> Query:
         item = _behind(by, position, limit, task, kinds).correlate(Squad).lateral("item")
         page = (
             select(
-                array(item.table_valued()).label("items"),
+                documents.array(item.table_valued()).label("items"),
                 func.coalesce(func.max(item.c.position), position).label("last"),
             )
             .select_from(item)
@@ -105,7 +105,11 @@ def behind(squads: list[UUID], positions: list[int], limit: int) -> AnySelect:
         positions: for each the position that was read last.
         limit: how many events of a squad at most.
     """
-    followed = func.unnest(squads, positions).table_valued("squad_id", "position", name="followed")
+    followed = (
+        func.unnest(cast(squads, ARRAY(Uuid)), cast(positions, ARRAY(BigInteger)))
+        .table_valued("squad_id", "position", name="followed")
+        .render_derived()
+    )
     item = (
         select(*COLUMNS)
         .where(Event.squad_id == followed.c.squad_id, Event.position > followed.c.position)
@@ -114,11 +118,8 @@ def behind(squads: list[UUID], positions: list[int], limit: int) -> AnySelect:
         .correlate(followed)
         .lateral("item")
     )
-    status = item.c.data["status"].astext
-    frees = case(
-        (item.c.kind == "task.claimed", False),
-        else_=or_(func.coalesce(status, "").in_(["todo", "in_review"]), item.c.kind.in_(FREEING)),
-    )
+    free = item.c.data["status"].astext == any_(array(["todo", "in_review"]))
+    frees = or_(item.c.kind == any_(array(FREEING)), and_(item.c.kind != "task.claimed", func.coalesce(free, false())))
     return (
         _rows(item)
         .add_columns(followed.c.squad_id, frees.label("frees"))

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal, select, text, update
+from sqlalchemy import ColumnElement, Uuid, cast, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -37,7 +37,7 @@ def page(*by: str) -> Query:
 
 def sent(actor: Actor, squad: SquadRef, position: int, member_id: UUID) -> AnySelect:
     """A message that a member has just sent, and how many wait for that member."""
-    return _messages(func.unread_messages(Message.squad_id, literal(member_id, Member.id.type)).label("unread")).where(
+    return _messages(func.unread_messages(Message.squad_id, cast(member_id, Uuid)).label("unread")).where(
         Message.squad_id == scope(actor, squad), Message.position == position
     )
 

@@ -5,12 +5,11 @@ import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import typer
 from fastapi.routing import iter_route_contexts
-from pydantic import BaseModel
 from typer.core import TyperGroup
 
 from agentsquad import cli
@@ -73,8 +72,7 @@ def error_codes() -> Rows:
 
 
 def event_kinds() -> Rows:
-    kinds: tuple[type[BaseModel], ...] = get_args(get_args(events.Event)[0])
-    return [(f"`{get_args(kind.model_fields['kind'].annotation)[0]}`", first_line(kind)) for kind in kinds]
+    return [(f"`{name}`", first_line(kind)) for name, kind in events.kinds().items()]
 
 
 def figures() -> Rows:

@@ -81,6 +81,7 @@ class Squad(Base):
     name: Mapped[str]
     lease_seconds: Mapped[int] = mapped_column(default=60)
     max_tries: Mapped[int] = mapped_column(default=3)
+    paused_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
@@ -102,6 +103,7 @@ class Member(Base):
     instructions: Mapped[str] = mapped_column(default="")
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
     last_seen_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -147,6 +149,7 @@ class MemberOut(BaseModel):
     instructions: str
     user: UUID | None = Field(validation_alias="user_id")
     last_seen_at: datetime | None
+    paused_at: datetime | None
     retired_at: datetime | None
     created_at: datetime
 
@@ -161,6 +164,8 @@ class SquadOut(BaseModel):
     owner: OwnerOut
     lease_seconds: int
     max_tries: int
+    paused_at: datetime | None
+    archived_at: datetime | None
     created_at: datetime
     updated_at: datetime
     members: list[MemberOut]

@@ -32,6 +32,8 @@ SQUADS = (
         squads.name,
         squads.lease_seconds,
         squads.max_tries,
+        squads.paused_at,
+        squads.archived_at,
         squads.created_at,
         squads.updated_at,
         users.id.label("owner_id"),
@@ -53,6 +55,7 @@ MEMBERS = (
         members.instructions,
         members.user_id.label("user"),
         members.last_seen_at,
+        members.paused_at,
         members.retired_at,
         members.created_at,
     )

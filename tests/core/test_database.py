@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from starlette.requests import HTTPConnection
 from backend.core import database as database_module
 from backend.core import schema, settings
 from backend.core.database import (
+    DOORBELL,
     Database,
     close_db,
     get_db,
@@ -266,9 +268,10 @@ async def test_a_transaction_that_stands_still_is_ended(notes: Database) -> None
 
 async def test_no_connection_within_a_second_is_overload(make_database: Callable[..., Database]) -> None:
     database = make_database(SQUAD_POOL_SIZE=1, SQUAD_READ_CONNECTIONS=1)
-    async with database.AsyncSessionLocal() as first, database.AsyncSessionLocal() as second:
-        await first.execute(text("SELECT 1"))
-        await second.execute(text("SELECT 1"))
+    async with AsyncExitStack() as held:
+        for _ in range(1 + 1 + DOORBELL):
+            session = await held.enter_async_context(database.AsyncSessionLocal())
+            await session.execute(text("SELECT 1"))
         began = time.monotonic()
         assert "busy" in await overload(database, lambda session: session.execute(text("SELECT 1")))
         assert 0.9 < time.monotonic() - began < 2

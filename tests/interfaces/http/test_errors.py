@@ -170,7 +170,7 @@ async def test_an_address_that_is_none_and_a_method_that_is_none(site: Site, adm
     for method, path, allow in (
         ("PUT", "/users", "GET, POST"),
         ("DELETE", "/users/me", "GET"),
-        ("POST", "/squads/web", "GET"),
+        ("POST", "/squads/web", "GET, PATCH"),
         ("GET", "/squads/web/tasks/claim", "POST"),
         ("POST", "/openapi.json", "GET, HEAD"),
         ("GET", "/squads/web/tasks/1/claim", "POST"),

@@ -21,7 +21,7 @@ async def tess(site: Site, ada: httpx.AsyncClient, web: str) -> httpx.AsyncClien
 async def claimed(client: httpx.AsyncClient, web: str, number: int | None = None) -> Any:
     answer = await client.post(f"{web}/tasks/{f'{number}/claim' if number else 'claim'}")
     assert answer.status_code == 200, answer.text
-    return answer.json() if number else (answer.json()["items"] or [None])[0]
+    return (answer.json()["items"] or [None])[0]
 
 
 async def test_a_task_is_as_it_was_made(ada: httpx.AsyncClient, web: str) -> None:
@@ -135,7 +135,7 @@ async def test_what_is_another_s_can_t_be_claimed(ada: httpx.AsyncClient, tess: 
     assert refused(await tess.post(f"{web}/tasks/3/claim"), 404, "not_found") == "Task not found"
     await claimed(ada, web, 1)
     again = await ada.post(f"{web}/tasks/1/claim")
-    assert refused(again, 409, "wrong_status") == "#1 is in progress; only a task in todo can be claimed."
+    assert refused(again, 409, "wrong_status") == "#1 is in progress; only a free task in todo or in review can be claimed."
     assert (again.json()["task"], again.json()["status"]) == (1, "in_progress")
 
 

@@ -135,7 +135,10 @@ async def test_what_is_another_s_can_t_be_claimed(ada: httpx.AsyncClient, tess: 
     assert refused(await tess.post(f"{web}/tasks/3/claim"), 404, "not_found") == "Task not found"
     await claimed(ada, web, 1)
     again = await ada.post(f"{web}/tasks/1/claim")
-    assert refused(again, 409, "wrong_status") == "#1 is in progress; only a free task in todo or in review can be claimed."
+    assert (
+        refused(again, 409, "wrong_status")
+        == "#1 is in progress; only a free task in todo or in review can be claimed."
+    )
     assert (again.json()["task"], again.json()["status"]) == (1, "in_progress")
 
 

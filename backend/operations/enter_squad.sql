@@ -1,7 +1,7 @@
 -- The first statement of every operation that writes: finds the squad among those that the actor is
 -- part of, takes its row lock, and then, on a fresh snapshot, says as whom the actor acts. The lock comes
 -- first, so that no decision is made on a stale picture. Only what writes no event does without it.
--- Whoever acts as another member has that member's rights and no others.
+-- Whoever acts as another member has that member's rights and no others. Whatever one does is a sign of life.
 CREATE OR REPLACE FUNCTION enter_squad(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text,
     p_lock boolean DEFAULT true, p_archived boolean DEFAULT false,
@@ -61,6 +61,7 @@ BEGIN
         PERFORM raise_error('archived', 'The squad is archived; its owner can unarchive it.');
     END IF;
 
+    PERFORM see_member(squad_id, member_id);
     actor := jsonb_build_object(
         'member', member_name, 'user', (SELECT u.email FROM users u WHERE u.id = p_user)
     );

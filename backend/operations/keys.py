@@ -10,7 +10,7 @@ import zlib
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.errors import Forbidden, NotFound
@@ -72,9 +72,18 @@ def member_of(digest: bytes) -> AnySelect:
 
 def mine(actor: Actor) -> AnySelect:
     """One's own API keys, newest first."""
+    return _of(ApiKey.user_id == actor.user_id)
+
+
+def of(actor: Actor, user_id: str) -> AnySelect:
+    """The API keys of an account, newest first: anybody's for an administrator, one's own for others."""
+    return _of(and_(ApiKey.user_id == user_id, or_(ApiKey.user_id == actor.user_id, true() == actor.is_admin)))
+
+
+def _of(condition: ColumnElement[bool]) -> AnySelect:
     item = (
         select(ApiKey.id, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
-        .where(ApiKey.user_id == actor.user_id)
+        .where(condition)
         .order_by(ApiKey.created_at.desc(), ApiKey.id)
         .subquery("item")
     )
@@ -111,12 +120,15 @@ async def create(session: AsyncSession, actor: Actor, user_id: str | None, name:
 
 
 async def revoke(session: AsyncSession, actor: Actor, key_id: str) -> None:
-    """End an API key of one's own; it is dead everywhere within a second. Doing it twice is no error.
+    """End an API key of one's own, or anybody's for an administrator; it is dead everywhere within a second.
+
+    Doing it twice is no error.
 
     Raises:
         NotFound: one has no such key.
     """
-    key = await session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == actor.user_id))
+    theirs = or_(ApiKey.user_id == actor.user_id, literal(actor.is_admin))
+    key = await session.scalar(select(ApiKey).where(ApiKey.id == key_id, theirs))
     if key is None:
         raise NotFound("Key not found")
     if key.revoked_at is None:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, cast, func, select, text, update
+from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -30,7 +30,9 @@ def page(*by: str) -> Query:
             found = found.where(Message.task_number == task)
         item = found.order_by(Message.position).limit(limit).correlate(Squad).lateral("item")
         listed = documents.page(item, item.c.position, limit).lateral("listed")
-        return select(listed.c["items"], listed.c.next).select_from(Squad).where(Squad.id == scope(actor, squad))
+        page = select(listed.c["items"], listed.c.next).select_from(Squad).where(Squad.id == scope(actor, squad))
+        there = exists().where(Task.squad_id == Squad.id, Task.number == task)
+        return page.where(there) if "task" in by else page
 
     return query
 

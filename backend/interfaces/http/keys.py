@@ -24,6 +24,12 @@ async def keys_create(writer: Writes, new: KeyNew) -> KeySecret:
     return KeySecret(id=made.id, secret=made.secret)
 
 
+@router.get("/users/{user_id}/keys", response_model=Keys)
+async def users_keys(database: Db, actor: Who, user_id: str) -> Response:
+    """The API keys of an account, newest first: anybody's for an administrator, one's own for others."""
+    return answers.json(await database.reads.json(keys.of, actor, user_id))
+
+
 @router.post("/users/{user_id}/keys", status_code=201)
 async def users_create_key(writer: Writes, user_id: str, new: KeyNew) -> KeySecret:
     """Make an API key for an account: an administrator for anybody, others for themselves."""
@@ -33,5 +39,5 @@ async def users_create_key(writer: Writes, user_id: str, new: KeyNew) -> KeySecr
 
 @router.delete("/keys/{key_id}", status_code=204)
 async def keys_revoke(database: Db, actor: Who, key_id: str) -> None:
-    """Revoke one's own API key: it is dead everywhere within a second."""
+    """Revoke an API key of one's own, or anybody's as an administrator: it is dead everywhere within a second."""
     await database.transact(keys.revoke, actor, key_id)

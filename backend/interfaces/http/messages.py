@@ -33,7 +33,7 @@ async def messages_thread(
 ) -> Response:
     """A task's thread, oldest first."""
     body = await database.reads.json(messages.page("task"), actor, squad, cursor, limit, number)
-    return answers.found(body, answers.NO_SQUAD)
+    return answers.found(body, answers.NO_TASK)
 
 
 @router.post("/messages", response_model=MessageSent, status_code=201)

@@ -32,7 +32,7 @@ END $$;
 -- The first statement of every operation that writes: finds the squad among those that the actor is
 -- part of, takes its row lock, and then, on a fresh snapshot, says as whom the actor acts. The lock comes
 -- first, so that no decision is made on a stale picture. Only what writes no event does without it.
--- Whoever acts as another member has that member's rights and no others.
+-- Whoever acts as another member has that member's rights and no others. Whatever one does is a sign of life.
 CREATE OR REPLACE FUNCTION enter_squad(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text,
     p_lock boolean DEFAULT true, p_archived boolean DEFAULT false,
@@ -92,6 +92,7 @@ BEGIN
         PERFORM raise_error('archived', 'The squad is archived; its owner can unarchive it.');
     END IF;
 
+    PERFORM see_member(squad_id, member_id);
     actor := jsonb_build_object(
         'member', member_name, 'user', (SELECT u.email FROM users u WHERE u.id = p_user)
     );
@@ -109,7 +110,7 @@ BEGIN
 END $$;
 """,
     "see_member": r"""
--- Notes that a member was there, to five seconds: a poll that finds nothing to do writes nothing.
+-- Notes that a member was there, to five seconds: a poll that finds nothing to do writes nothing else.
 CREATE OR REPLACE FUNCTION see_member(p_squad uuid, p_member uuid) RETURNS void LANGUAGE sql AS $$
     UPDATE members SET last_seen_at = clock_timestamp()
     WHERE squad_id = p_squad AND id = p_member
@@ -197,7 +198,6 @@ BEGIN
     RETURNING * INTO t;
     INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, outcome, started_at, ended_at)
     VALUES (t.squad_id, t.number, t.attempt, 'work', scope.member_id, 'completed', v_now, v_now);
-    PERFORM see_member(scope.squad_id, scope.member_id);
     PERFORM settle_tasks(t.squad_id, scope.actor, jsonb_build_array(task_event(t, 'task.completed',
         jsonb_build_object('outcome', 'completed', 'result', t.result))), ARRAY[t.number], v_now);
     RETURN changed_task(t, scope.member_id);
@@ -327,7 +327,6 @@ BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
     PERFORM lapse_tasks(scope.squad_id);
     v_now := clock_timestamp();
-    PERFORM see_member(scope.squad_id, scope.member_id);
 
     IF p_number IS NOT NULL THEN
         SELECT * INTO t FROM tasks WHERE squad_id = scope.squad_id AND number = p_number;
@@ -701,7 +700,6 @@ BEGIN
                 'lease_ends_at', NULL, 'detail', v_lost);
         END;
     END LOOP;
-    PERFORM see_member(scope.squad_id, scope.member_id);
     RETURN jsonb_build_object('items', v_items, 'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;
 
@@ -718,7 +716,6 @@ BEGIN
     UPDATE tasks SET lease_ends_at = clock_timestamp() + make_interval(secs => scope.lease_seconds)
     WHERE squad_id = t.squad_id AND number = t.number AND lease_ends_at IS NOT NULL
     RETURNING * INTO t;
-    PERFORM see_member(scope.squad_id, scope.member_id);
     RETURN jsonb_build_object('claim', format('%s/%s', p_number, p_attempt), 'lease_ends_at', t.lease_ends_at,
         'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;

@@ -24,7 +24,6 @@ BEGIN
     RETURNING * INTO t;
     INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, outcome, started_at, ended_at)
     VALUES (t.squad_id, t.number, t.attempt, 'work', scope.member_id, 'completed', v_now, v_now);
-    PERFORM see_member(scope.squad_id, scope.member_id);
     PERFORM settle_tasks(t.squad_id, scope.actor, jsonb_build_array(task_event(t, 'task.completed',
         jsonb_build_object('outcome', 'completed', 'result', t.result))), ARRAY[t.number], v_now);
     RETURN changed_task(t, scope.member_id);

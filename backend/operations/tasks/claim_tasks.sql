@@ -18,7 +18,6 @@ BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
     PERFORM lapse_tasks(scope.squad_id);
     v_now := clock_timestamp();
-    PERFORM see_member(scope.squad_id, scope.member_id);
 
     IF p_number IS NOT NULL THEN
         SELECT * INTO t FROM tasks WHERE squad_id = scope.squad_id AND number = p_number;

@@ -32,7 +32,6 @@ BEGIN
                 'lease_ends_at', NULL, 'detail', v_lost);
         END;
     END LOOP;
-    PERFORM see_member(scope.squad_id, scope.member_id);
     RETURN jsonb_build_object('items', v_items, 'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;
 
@@ -49,7 +48,6 @@ BEGIN
     UPDATE tasks SET lease_ends_at = clock_timestamp() + make_interval(secs => scope.lease_seconds)
     WHERE squad_id = t.squad_id AND number = t.number AND lease_ends_at IS NOT NULL
     RETURNING * INTO t;
-    PERFORM see_member(scope.squad_id, scope.member_id);
     RETURN jsonb_build_object('claim', format('%s/%s', p_number, p_attempt), 'lease_ends_at', t.lease_ends_at,
         'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;

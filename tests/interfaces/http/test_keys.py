@@ -76,6 +76,28 @@ async def test_somebody_elses_key_is_not_there(admin: httpx.AsyncClient, ada: ht
     key = made(await admin.post("/keys", json={}))
     for key_id in (key["id"], "no-id", "%00"):
         assert refused(await ada.delete(f"/keys/{key_id}"), 404, "not_found") == "Key not found"
+    owner = (await admin.get("/users/me")).json()["id"]
+    assert (await ada.get(f"/users/{owner}/keys")).json() == {"items": []}
+
+
+async def test_an_administrator_lists_and_revokes_anybodys(admin: httpx.AsyncClient, ada: httpx.AsyncClient) -> None:
+    user = (await ada.get("/users/me")).json()["id"]
+    key = made(await ada.post("/keys", json={"name": "laptop"}))
+    listed = (await admin.get(f"/users/{user}/keys")).json()
+    assert listed == (await ada.get(f"/users/{user}/keys")).json() == (await ada.get("/keys")).json()
+    assert (await admin.delete(f"/keys/{key['id']}")).status_code == 204
+    assert (await ada.get("/keys")).json()["items"][0]["revoked_at"] is not None
+
+
+async def test_an_account_that_is_not_active_opens_nothing(admin: httpx.AsyncClient, ada: httpx.AsyncClient) -> None:
+    user = (await ada.get("/users/me")).json()["id"]
+    assert (await admin.patch(f"/users/{user}", json={"is_active": False})).json()["is_active"] is False
+    await dies_within_a_second([ada], "/users/me")
+    assert (await admin.patch(f"/users/{user}", json={"is_active": True})).status_code == 200
+    assert (await ada.get("/users/me")).status_code == 200
+    refused(await ada.patch(f"/users/{user}", json={"name": "Ada"}), 403, "forbidden")
+    owner = (await admin.get("/users/me")).json()["id"]
+    refused(await admin.patch(f"/users/{owner}", json={"is_active": False}), 403, "forbidden")
 
 
 async def test_a_token_gets_no_keys(site: Site, ada: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ from backend.live.feed import Channel, Feed
 from backend.operations import tasks
 from backend.operations.access import Actor, SquadRef
 
+BUSY: Final = 0.1  # seconds until a waiting claim tries again when the database was busy
 CHECK: Final = 5.0  # seconds between two looks whether the caller is still there, and still known
 
 
@@ -43,7 +44,11 @@ async def claim(
         while not feed.ending:
             if channel.freed > seen:
                 seen = channel.freed
-                claimed = await _try(feed, channel, actor, squad, attempt, there)
+                try:
+                    claimed = await _try(feed, channel, actor, squad, attempt, there)
+                except Overloaded:
+                    seen = -1  # it may still be there
+                    await asyncio.sleep(BUSY)
             if claimed is not None or loop.time() >= ends or not await there():
                 return claimed
             checked = loop.time() + CHECK
@@ -62,10 +67,6 @@ async def _try(
 ) -> str | None:
     """One after another, each with a look first that locks nothing: for most who were woken nothing is left."""
     async with channel.claiming:
-        try:
-            if await feed.database.reads.row(tasks.claimable, actor, squad) is None or not await there():
-                return None
-            return await attempt()
-        except Overloaded:
-            await asyncio.sleep(0.05)
+        if await feed.database.reads.row(tasks.claimable, actor, squad) is None or not await there():
             return None
+        return await attempt()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -30,7 +31,7 @@ class State:
     tables: folding.State
     overdue: list[int]  # tasks whose lease was over for more than a second
 
-    @property
+    @cached_property
     def completions(self) -> Counter[int]:
         """How often each task was completed, as the log tells."""
         return Counter(event["task"] for event in self.events if event["kind"] == "task.completed")
@@ -58,7 +59,7 @@ def state(url: str, squad_id: UUID | None) -> State:
                 "FROM events WHERE squad_id = %s ORDER BY position"
             ),
             {row["n"]: row["t"] for row in rows("SELECT number n, task_json(tasks) t FROM tasks WHERE squad_id = %s")},
-            rows("SELECT task_number AS task, attempt, outcome FROM attempts WHERE squad_id = %s"),
+            rows("SELECT task_number AS task, attempt, kind, outcome FROM attempts WHERE squad_id = %s"),
             next(iter(rows(f"SELECT ({tables}) AS t WHERE %s IS NOT NULL")))["t"],
             [
                 row["number"]
@@ -70,8 +71,15 @@ def state(url: str, squad_id: UUID | None) -> State:
 
 
 def unfenced(after: State, notes: Iterable[Note]) -> list[str]:
-    """Two attempts that both wrote: completions accepted twice, or of an attempt that was not the last."""
-    wrong = [f"#{task} was completed {times} times" for task, times in after.completions.items() if times > 1]
+    """Two attempts that both wrote: completions accepted twice, or of an attempt that was not the last.
+
+    A task that was rejected may be completed again. Notes are only of tasks without a review.
+    """
+    wrong = [
+        f"#{task} was completed {times} times"
+        for task, times in after.completions.items()
+        if times > allowed(after, task)
+    ]
     accepted: Counter[int] = Counter()
     for note in notes:
         task = after.tasks[note["task"]] if note["what"] in ("completed", "refused") else None
@@ -84,11 +92,27 @@ def unfenced(after: State, notes: Iterable[Note]) -> list[str]:
         elif task["result"] == note["result"]:
             wrong.append(f"#{note['task']}: attempt {note['attempt']} was refused, and wrote")
     wrong += [f"#{task} was accepted {times} times" for task, times in accepted.items() if times > 1]
+    last: dict[int, int] = {}
     for attempt in after.attempts:
-        last = after.tasks[attempt["task"]]["attempt"]
-        if attempt["outcome"] == "completed" and attempt["attempt"] != last:
-            wrong.append(f"#{attempt['task']}: attempt {attempt['attempt']} of {last} completed it")
+        if attempt["kind"] == "work":
+            last[attempt["task"]] = max(attempt["attempt"], last.get(attempt["task"], 0))
+    overtaken = Counter(
+        attempt["task"]
+        for attempt in after.attempts
+        if attempt["outcome"] == "completed" and attempt["attempt"] != last[attempt["task"]]
+    )
+    wrong += [
+        f"#{task}: {times} attempts that were not the last completed it"
+        for task, times in overtaken.items()
+        if times >= allowed(after, task)
+    ]
     return wrong
+
+
+def allowed(after: State, task: int) -> int:
+    """How often it may have been completed."""
+    rejections: int = after.tasks[task]["rejections"]
+    return 1 + rejections
 
 
 def unfinished(after: State) -> list[str]:
@@ -139,24 +163,48 @@ def misnumbered(after: State, notes: Iterable[Note]) -> list[str]:
 def unkept(after: State, notes: Iterable[Note]) -> list[str]:
     """Answers with success that are no longer true."""
     wrong = []
-    claims = {(attempt["task"], attempt["attempt"]) for attempt in after.attempts}
+    outcomes = {(attempt["task"], attempt["attempt"]): attempt["outcome"] for attempt in after.attempts}
+    results = {
+        (event["task"], event["attempt"]): event["data"]["result"]
+        for event in after.events
+        if event["kind"] == "task.completed"
+    }
     for note in notes:
+        claim = (note.get("task", 0), note.get("attempt", 0))
         match note["what"]:
             case "created":
                 gone = [n for n, title in note["tasks"] if after.tasks.get(n, {}).get("title") != title]
                 wrong += [f"#{number} was created, and is gone" for number in gone]
-            case "claimed":
-                if (note["task"], note["attempt"]) not in claims:
-                    wrong.append(f"#{note['task']}/{note['attempt']} was claimed, and is gone")
+            case "sent":
+                if after.tables["messages"].get(str(note["position"]), {}).get("body") != note["body"]:
+                    wrong.append(f"message {note['position']} was sent, and is gone")
+            case "claimed" if claim not in outcomes:
+                wrong.append(f"#{claim[0]}/{claim[1]} was claimed, and is gone")
+            case "completed" if outcomes.get(claim) == "completed" and results.get(claim) == note["result"]:
+                wrong += _undone(after, note)
+            case "completed" | "released" | "accepted" | "rejected" if outcomes.get(claim) != note["what"]:
+                wrong.append(f"#{claim[0]}/{claim[1]} was {note['what']}, and is not")
             case "completed":
-                task = after.tasks.get(note["task"], {})
-                if (task.get("status"), task.get("result")) != ("done", note["result"]):
-                    wrong.append(f"#{note['task']} was completed, and is not")
-                elif after.completions[note["task"]] != 1:
-                    wrong.append(f"#{note['task']} was completed {after.completions[note['task']]} times")
+                wrong.append(f"#{claim[0]}/{claim[1]} was completed with another result")
             case _:
                 pass
     return wrong
+
+
+def _undone(after: State, note: Note) -> list[str]:
+    """What is wrong with a task whose completion is there."""
+    number = note["task"]
+    task, times = after.tasks[number], after.completions[number]
+    if task["review"] is None and (task["status"], task["result"]) != ("done", note["result"]):
+        return [f"#{number} was completed, and is {task['status']}"]
+    return [f"#{number} was completed {times} times"] if times > allowed(after, number) else []
+
+
+def repeated(after: State) -> list[str]:
+    """Titles and messages that are there twice, where each was asked for under a key of its own."""
+    titles = Counter(task["title"] for task in after.tasks.values())
+    bodies = Counter(message["body"] for message in after.tables["messages"].values())
+    return [f"{text!r} is there {times} times" for text, times in (titles + bodies).items() if times > 1]
 
 
 def lapses(after: State, notes: Iterable[Note], outages: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:

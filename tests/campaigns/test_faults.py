@@ -1,15 +1,9 @@
 """What was answered with success is there after every kill of a worker, of a server, of PostgreSQL."""
 
 import asyncio
-import contextlib
 import itertools
-import math
-import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
@@ -30,12 +24,24 @@ from backend.core.settings import Settings
 from backend.operations import tasks
 from tests.campaigns import checkers
 from tests.campaigns.bundled import cluster_in, end_backend, end_postmaster
-from tests.campaigns.crew import Crew, Journal, Worker, eventually, found, patiently, say, until
+from tests.campaigns.crew import Crew, Journal, Worker, found, patiently, say, until
+from tests.campaigns.following import announce, follow
+from tests.campaigns.serving import Line, Place, Server, ready, standing
 from tests.conftest import SCALE
 
 WORKERS = 4
 SERVERS = 2
 FAULTS = ["worker"] * 8 + ["server"] * 6 + ["postmaster"] * 4 + ["backend"] * 3
+FOLLOWERS: list[dict[str, object]] = [{}] * 6 + [{"drops": 0.02}] * 2
+DONE = {"complete": "completed", "release": "released", "accept": "accepted", "reject": "rejected"}
+ANSWERS = ("created", "sent", "claimed", *DONE.values())
+# Answers that nobody gave: whoever keeps the books has to find each of them.
+FORGED: list[dict[str, Any]] = [
+    {"what": "created", "tasks": [(10**6, "x")]},
+    {"what": "sent", "position": 10**6, "body": "x"},
+    {"what": "claimed", "task": 1, "attempt": 10**6},
+    *[{"what": what, "task": 1, "attempt": 10**6, "result": None} for what in DONE.values()],
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,148 +51,71 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-@dataclass
-class Server:
-    """A real server process on a port, started again whenever it dies."""
+async def work(journal: Journal, place: Place, index: int, name: str) -> None:
+    """Create, send, claim, and complete, release or review, for ever; write down every answer with success.
 
-    home: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-    starts: int = 0
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
-
-    async def keep(self) -> None:
-        """Start it, and start it again."""
-        environment = {"PATH": os.environ["PATH"], "SQUAD_HOME": str(self.home), "DATABASE_URL": ""}
-        command = [sys.executable, "-m", "agentsquad", "serve", "--port", str(self.port)]
-        with (self.home.parent / f"{self.port}.log").open("ab") as log:
-            while True:
-                self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: ASYNC220
-                self.starts += 1
-                await until(lambda: self.process is None or self.process.poll() is not None, math.inf)
-
-    def kill(self) -> None:
-        """End it, hard."""
-        if self.process is not None:
-            self.process.kill()
-
-    async def ready(self, client: httpx.AsyncClient) -> bool:
-        """Whether it answers, from its database."""
-        with contextlib.suppress(httpx.TransportError):
-            return (await client.get(f"{self.url}/ready")).status_code == 200
-        return False
-
-
-def free_port() -> int:
-    """A port that nobody uses."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Line:
-    """One worker's way to the servers: another one when one fails, and again until there is an answer."""
-
-    def __init__(self, urls: list[str], squad: str, token: str, chance: random.Random) -> None:
-        self._client = httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"})
-        self._urls = itertools.cycle(chance.sample(urls, len(urls)))
-        self._url = next(self._urls)
-        self._squad = squad
-
-    async def post(self, path: str, body: object = None, *, repeat: bool = True) -> httpx.Response | None:
-        """The first answer that is one; None if there was none and the request isn't to be repeated."""
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                answer = await self._client.post(f"{self._url}/squads/{self._squad}/{path}", json=body)
-                if answer.status_code < 500:
-                    return answer
-                assert answer.status_code == 503, answer.text
-            self._url = next(self._urls)
-            await asyncio.sleep(0.05)
-            if not repeat:
-                return None
-
-
-async def work(journal: Journal, urls: list[str], squad: str, token: str, name: str) -> None:
-    """Create, claim, complete, for ever; write down every answer with success."""
+    Every request has a key, and is sent until there is an answer.
+    """
     chance = random.Random(name)
-    line = Line(urls, squad, token, chance)
+    line = Line(place, place.tokens[index], chance)
+
+    async def post(path: str, body: object, key: str, *expected: int) -> Any:
+        answer = await line.post(path, body, key=f"{name}/{key}")
+        assert answer is not None
+        assert answer.status_code in expected, answer.text
+        return answer.json() if answer.status_code != 409 else None
+
     for turn in itertools.count():
-        titles = [f"{name}/{turn}/{n}" for n in range(chance.randint(1, 2))]
-        batch = [
-            {"title": title, "key": f"k{n}", "depends_on": [f"k{n - 1}"] if n else []} for n, title in enumerate(titles)
+        batch: list[dict[str, Any]] = [
+            {"title": f"{name}/{turn}/{n}", "key": f"k{n}", "depends_on": [f"k{n - 1}"] if n else []}
+            for n in range(chance.randint(1, 2))
         ]
-        made = await line.post("tasks", {"tasks": batch}, repeat=False)
-        if made is not None:
-            assert made.status_code == 201, made.text
-            journal.note("created", tasks=[(task["number"], task["title"]) for task in made.json()["items"]])
-        answer = await line.post("tasks/claim", repeat=False)
-        if answer is None:
-            continue
-        assert answer.status_code == 200, answer.text
-        for claim in answer.json()["items"]:
-            task = claim["task"]
-            number, attempt = task["number"], task["attempt"]
-            journal.note("claimed", task=number, attempt=attempt, ends=task["lease_ends_at"])
+        if chance.random() < 0.3:
+            batch[0]["review"] = ""
+        made = await post("tasks", {"tasks": batch}, f"{turn}/create", 201)
+        journal.note("created", tasks=[(task["number"], task["title"]) for task in made["items"]])
+        if chance.random() < 0.3:
+            sent = await post("messages", {"all": True, "body": f"{name}/{turn} says"}, f"{turn}/send", 201)
+            journal.note("sent", position=sent["position"], body=sent["body"])
+        for claim in (await post("tasks/claim", {"limit": 2}, f"{turn}/claim", 200))["items"]:
+            number, attempt = claim["task"]["number"], claim["task"]["attempt"]
+            journal.note("claimed", task=number, attempt=attempt, ends=claim["task"]["lease_ends_at"])
             await asyncio.sleep(chance.uniform(0.05, 0.2))
-            result = {"by": name, "turn": turn}
-            done = await line.post(f"tasks/{number}/complete", {"claim": claim["claim"], "result": result})
-            assert done is not None
-            assert done.status_code in (200, 409), done.text
-            what = "completed" if done.status_code == 200 else "refused"
+            result = {"by": name, "turn": turn, "task": number}
+            if claim["kind"] == "review":
+                verb, given = chance.choice(
+                    [("accept", {}), ("accept", {}), ("reject", {"note": f"{name}/{turn}/{claim['claim']} no"})]
+                )
+            else:
+                verb, given = chance.choice([("complete", {"result": result})] * 5 + [("release", {})])
+            given = {"claim": claim["claim"], **given}
+            done = await post(f"tasks/{number}/{verb}", given, f"{turn}/{claim['claim']}", 200, 409)
+            what = DONE[verb] if done is not None else "refused"
             journal.note(what, task=number, attempt=attempt, result=result)
 
 
 @dataclass
 class Stage:
-    """Servers, workers, and whoever ends them."""
+    """Servers, workers, followers, and whoever ends them."""
 
     cluster: Cluster
     servers: list[Server]
     crew: Crew
+    following: Crew
     client: httpx.AsyncClient
     chance: random.Random
-    squad: str = ""
-    tokens: list[str] = field(default_factory=list)
+    place: Place
     workers: list[Worker] = field(default_factory=list)
     outages: list[tuple[float, float]] = field(default_factory=list)
 
-    async def ready(self, least: int) -> None:
-        """Wait until that many servers serve."""
-
-        async def enough() -> bool:
-            return sum([await server.ready(self.client) for server in self.servers]) >= least
-
-        await eventually(enough, 30)
-
-    async def set(self) -> None:
-        """Make the squad over HTTP, and start its workers."""
-        key = (self.cluster.home / "key").read_text().strip()
-        self.client.headers["Authorization"] = f"Bearer {key}"
-
-        async def post(path: str, body: object) -> dict[str, Any]:
-            answer = await self.client.post(self.servers[0].url + path, json=body)
-            assert answer.status_code == 201, answer.text
-            made: dict[str, Any] = answer.json()
-            return made
-
-        new = {"name": "faults", "lease_seconds": 1, "max_tries": 100}
-        self.squad = (await post("/squads", new))["id"]
-        for index in range(WORKERS):
-            await post(f"/squads/{self.squad}/members", {"name": f"m{index}"})
-            token = await post(f"/squads/{self.squad}/members/m{index}/tokens", {})
-            self.tokens.append(token["secret"])
-            self.workers.append(self.start(index))
+    @property
+    def end(self) -> Path:
+        """Where the last position is announced."""
+        return self.following.folder / "end"
 
     def start(self, index: int) -> Worker:
         """A worker process."""
-        name = f"m{index}.{len(self.crew.workers)}"
-        return self.crew.start(work, [server.url for server in self.servers], self.squad, self.tokens[index], name)
+        return self.crew.start(work, self.place, index, f"m{index}.{len(self.crew.workers)}")
 
     async def fault(self, kind: str) -> float:
         """Let it happen, and wait until there is a server that serves; answers how long there was none."""
@@ -203,7 +132,7 @@ class Stage:
             case _:
                 end_backend(self.cluster, self.chance)
         await asyncio.sleep(0.03)
-        await self.ready(1)
+        await ready(self.servers, self.client, 1)
         if kind != "worker":
             self.outages.append((began, time.time()))
         return time.monotonic() - clock
@@ -211,34 +140,25 @@ class Stage:
     async def look(self) -> tuple[checkers.State, list[dict[str, Any]]]:
         """What was acknowledged until now, and then what is there."""
         notes = self.crew.notes()
-        return await asyncio.to_thread(checkers.state, self.cluster.url, UUID(self.squad)), notes
+        return await asyncio.to_thread(checkers.state, self.cluster.url, UUID(self.place.squad)), notes
 
 
 @asynccontextmanager
 async def stage(cluster: Cluster, folder: Path) -> AsyncIterator[Stage]:
-    """Everything in its place; nothing of it outlives the block."""
-    servers = [Server(cluster.home, free_port()) for _ in range(SERVERS)]
-    keeping = [asyncio.create_task(server.keep()) for server in servers]
-    async with httpx.AsyncClient(timeout=10) as client:
-        try:
-            with Crew(folder) as crew:
-                made = Stage(cluster, servers, crew, client, random.Random())
-                await made.ready(SERVERS)
-                await made.set()
-                yield made
-        finally:
-            for task in keeping:
-                task.cancel()
-            await asyncio.wait(keeping)
-            for server in servers:
-                server.kill()
-                if server.process is not None:
-                    server.process.wait()
+    """Everything in its place and at work; nothing of it outlives the block."""
+    async with standing(cluster.home, SERVERS) as servers, httpx.AsyncClient(timeout=10) as client:
+        place = await Place.found(servers, "faults", WORKERS)
+        client.headers["Authorization"] = f"Bearer {place.key}"
+        with Crew(folder / "crew") as crew, Crew(folder / "followers") as following:
+            made = Stage(cluster, servers, crew, following, client, random.Random(), place)
+            following.start(follow, place, made.end, 0, FOLLOWERS)
+            made.workers += [made.start(index) for index in range(WORKERS)]
+            yield made
 
 
 async def test_nothing_that_was_accepted_is_lost(home: Cluster, tmp_path: Path) -> None:
     recoveries: dict[str, list[float]] = {kind: [] for kind in dict.fromkeys(FAULTS)}
-    async with stage(home, tmp_path / "crew") as on:
+    async with stage(home, tmp_path) as on:
         faults = FAULTS * SCALE
         on.chance.shuffle(faults)
         for number, kind in enumerate(faults):
@@ -248,31 +168,40 @@ async def test_nothing_that_was_accepted_is_lost(home: Cluster, tmp_path: Path) 
             at = f"after fault {number}, {kind}"
             assert checkers.unkept(after, notes) == [], at
             assert checkers.unfenced(after, []) == [], at
+            assert checkers.repeated(after) == [], at
             assert checkers.torn(after) == [], at
             assert checkers.stuck(after) == [], at
-        dead = [worker for worker in on.workers if not worker.process.is_alive()]
+        dead = [worker for worker in [*on.workers, *on.following.workers] if not worker.process.is_alive()]
         assert dead == []  # none met an answer that it had not expected
-        await on.ready(SERVERS)
+        await ready(on.servers, on.client, SERVERS)
         for worker in on.workers:
             worker.signal(signal.SIGKILL)
         await asyncio.sleep(2.0)
         after, notes = await on.look()
+        log = [event["position"] for event in after.events]
+        announce(on.end, log[-1])
+        await on.following.finish(30)
+        seen = on.following.notes("seen")
         restarts = sum(server.starts for server in on.servers) - SERVERS
-        page = await on.client.get(f"{on.servers[0].url}/squads/{on.squad}/events", params={"limit": 200})
-    assert [event["position"] for event in page.json()["items"]] == list(range(1, page.json()["last"] + 1))
     assert after.with_status("in_progress") == []  # the servers alone have taken back what the last ones held
     assert checkers.unkept(after, notes) == []
     assert checkers.torn(after) == []
+    assert [len(checkers.unkept(after, [forged])) for forged in FORGED] == [1] * len(FORGED)  # the control
+    assert [checkers.missed(note["positions"], log) for note in seen] == [[]] * len(FOLLOWERS)
+    assert checkers.missed([position for position in log if position != len(log) // 2], log) != []  # the control
+    streams = sum(note["streams"] for note in seen)
     lapses = checkers.lapses(after, notes, on.outages)
     assert checkers.late(lapses) == []
     assert checkers.late([(claim, seconds + 1.0) for claim, seconds in lapses]) != []  # the control
-    counts = {what: sum(note["what"] == what for note in notes) for what in ("created", "claimed", "completed")}
-    assert min(counts.values()) > len(faults)
+    counts = {what: sum(note["what"] == what for note in notes) for what in ANSWERS}
+    assert counts["completed"] > len(faults)
+    assert min(counts.values()) > 0
     longest = ", ".join(f"{kind} {max(times):.1f} s" for kind, times in recoveries.items())
     say(
         f"faults: {len(faults)} ({restarts} servers started again), {len(after.tasks)} tasks, {len(after.events)} "
         f"events, {sum(counts.values())} answers kept of {counts}, {len(lapses)} lapsed "
-        f"{max(seconds for _, seconds in lapses):.2f} s after their lease at most; longest without a server: {longest}"
+        f"{max(seconds for _, seconds in lapses):.2f} s after their lease at most; {len(seen)} followers over "
+        f"{streams} streams, 0 missed; longest without a server: {longest}"
     )
 
 

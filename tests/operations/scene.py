@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.events import Event
 from agentsquad.schemas.members import MemberNew
+from agentsquad.schemas.messages import Inbox, Message, MessageNew, Messages
 from agentsquad.schemas.squads import SquadNew
 from agentsquad.schemas.tasks import (
     AcceptNew,
     Asked,
     AskNew,
+    Attempts,
     Claim,
     Claims,
     CompleteNew,
@@ -36,8 +38,8 @@ from backend.core import failures
 from backend.core.errors import SquadError
 from backend.core.statements import Query
 from backend.models import User
-from backend.operations import events, members, squads, tasks
-from backend.operations.access import Actor, SquadRef
+from backend.operations import events, members, messages, squads, tasks
+from backend.operations.access import ME, Actor, MemberRef, SquadRef
 from tests.operations import folding
 
 HELD: dict[str, type[Held]] = {
@@ -47,6 +49,7 @@ HELD: dict[str, type[Held]] = {
     "accept": AcceptNew,
     "reject": RejectNew,
 }
+MINE = MemberRef(None, ME)
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,6 +142,25 @@ class Scene:
         row = await self.read(tasks.why, self.owner, self.squad, number)
         assert row is not None
         return Why.model_validate(row["why"])
+
+    async def send(self, actor: Actor, **given: Any) -> int:
+        """Send a message. Answers its position."""
+        given.setdefault("body", "hello")
+        return (await self.do(messages.send, actor, self.squad, MessageNew(**given)))[0]
+
+    async def inbox(self, actor: Actor, *by: str, after: int = 0, limit: int = 50) -> Inbox:
+        """One's own messages."""
+        return Inbox.model_validate(await self.read(messages.inbox(*by), actor, self.squad, MINE, after, limit))
+
+    async def thread(self, number: int) -> list[Message]:
+        """What was written about a task."""
+        page = await self.read(messages.page("task"), self.owner, self.squad, 0, 200, number)
+        return Messages.model_validate(page).items
+
+    async def attempts(self, number: int) -> list[tuple[str, str, str | None]]:
+        """The attempts at a task: of what kind, whose, and how each ended."""
+        found = Attempts.model_validate(await self.read(tasks.attempts, self.owner, self.squad, number))
+        return [(attempt.kind, attempt.member, attempt.outcome) for attempt in found.items]
 
     async def lapse(self) -> int:
         """Sweep the squad."""

@@ -7,14 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.tasks import Board, CompleteNew, HeartbeatNew, Task, TaskNew, Tasks
-from backend.core.errors import Forbidden, Invalid, LostClaim, NotFound, SquadError, WrongStatus
+from backend.core.errors import Forbidden, Invalid, LostClaim, NotFound, WrongStatus
 from backend.operations import tasks
 from backend.operations.access import Actor
 from backend.operations.tasks import Wanted
 from tests.operations.scene import Scene, number_of, play
-
-STATUSES = ("blocked", "todo", "in_progress", "done", "failed")
-OPERATIONS = ("claim", "heartbeat", "complete", "fail")
 
 
 async def attempts(scene: Scene, number: int) -> list[tuple[int, str | None]]:
@@ -469,56 +466,6 @@ async def test_a_claim_of_another_task_is_invalid(scene: Scene) -> None:
         await scene.do(tasks.complete, scene.ada, scene.squad, 2, CompleteNew(claim=claim.claim))
     with pytest.raises(Invalid, match="not one of #2"):
         await scene.do(tasks.heartbeat, scene.ada, scene.squad, 2, HeartbeatNew(claim=claim.claim))
-
-
-# the board's table
-
-
-async def in_status(scene: Scene, status: str) -> int:
-    """A task in that status, whose last claim, if it had one, is ada's `n/1`."""
-    await scene.create("other")
-    (task,) = await scene.create(TaskNew(title="x", depends_on=[1] if status == "blocked" else []))
-    if status in ("in_progress", "done", "failed"):
-        claim = await scene.hold(scene.ada, task.number)
-        if status == "done":
-            await scene.complete(scene.ada, claim.claim)
-        if status == "failed":
-            await scene.fail(scene.ada, claim.claim)
-    assert (await scene.task(task.number)).status == status
-    return task.number
-
-
-ANSWERS: dict[tuple[str, str], str | type[SquadError]] = {
-    ("todo", "claim"): "in_progress",
-    ("in_progress", "heartbeat"): "in_progress",
-    ("in_progress", "complete"): "done",
-    ("in_progress", "fail"): "failed",
-}
-
-
-@pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("operation", OPERATIONS)
-async def test_every_pair_is_answered_as_the_table_says(scene: Scene, status: str, operation: str) -> None:
-    number = await in_status(scene, status)
-    before, log = await scene.task(number), await scene.log()
-
-    async def act() -> None:
-        if operation == "claim":
-            await scene.claim(scene.ada, number)
-        else:
-            await getattr(scene, operation)(scene.ada, f"{number}/1")
-
-    answer = ANSWERS.get((status, operation), WrongStatus if operation == "claim" else LostClaim)
-    if isinstance(answer, str):
-        await act()
-        assert (await scene.task(number)).status == answer
-        assert len(await scene.log()) == len(log) + (operation != "heartbeat")
-    else:
-        with pytest.raises(answer):
-            await act()
-        assert await scene.task(number) == before
-        assert await scene.log() == log
-    assert await scene.disagreements() == []
 
 
 # reads

@@ -513,8 +513,12 @@ class Dirty(Lane):
     ],
 )
 async def test_the_storm_catches_a_wrong_lane(database: Database, lane: type[Lane], finding: str) -> None:
-    findings = await storm_with(lane, database)
-    assert any(each.startswith(finding) for each in findings), findings
+    seen: set[str] = set()
+    for _ in range(10):  # one that mixes up reads which wait needs some that do
+        seen |= await storm_with(lane, database)
+        if any(each.startswith(finding) for each in seen):
+            return
+    pytest.fail(f"not in ten storms: {seen}")
 
 
 async def test_the_storm_finds_nothing_wrong_with_the_right_lane(database: Database) -> None:

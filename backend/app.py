@@ -19,7 +19,20 @@ from backend.core.database import Database, close_db, init_db
 from backend.core.errors import SquadError, StartError
 from backend.core.settings import Settings
 from backend.interfaces.credentials import Credentials
-from backend.interfaces.http import bodies, errors, events, health, hot, keys, members, messages, squads, tasks, users
+from backend.interfaces.http import (
+    bodies,
+    crowding,
+    errors,
+    events,
+    health,
+    hot,
+    keys,
+    members,
+    messages,
+    squads,
+    tasks,
+    users,
+)
 from backend.live import ending
 from backend.live.feed import Feed
 from backend.operations import users as accounts
@@ -66,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(bodies.Limit, most=limits.BODY)
+    app.add_middleware(crowding.Gate, most=crowding.AT_ONCE)
     app.add_middleware(hot.Shortcut, reads=[*users.READS, *squads.READS])
     errors.install(app)
     for room in (users, keys, squads, members, messages, tasks, events, health):
@@ -86,22 +100,23 @@ def keep_key(home: Path, secret: str) -> None:
             file.write(secret + "\n")
             file.flush()
             os.fsync(file.fileno())
-        _set_aside(key)
+        kept = _set_aside(key)
         new.replace(key)
     except OSError as error:
         raise StartError(
             f"The administrator's key can't be written to {error.filename or new} ({error.strerror}); "
             "correct the cause, or give another folder in SQUAD_HOME."
         ) from error
-
-
-def _set_aside(key: Path) -> None:
-    """Rename the key of another database, which keeps only its hash: nobody could make that key again."""
-    if os.path.lexists(key):
-        names = (key.with_name(f"{key.name}.{number}") for number in itertools.count(1))
-        kept = next(name for name in names if not os.path.lexists(name))
-        key.replace(kept)
+    if kept is not None:
         log.warning("This database is new and has a key of its own; the key that lay in %s is now in %s.", key, kept)
+
+
+def _set_aside(key: Path) -> Path | None:
+    """Rename the key of another database, which keeps only its hash: nobody could make that key again."""
+    if not os.path.lexists(key):
+        return None
+    names = (key.with_name(f"{key.name}.{number}") for number in itertools.count(1))
+    return key.replace(next(name for name in names if not os.path.lexists(name)))
 
 
 app = create_app()

@@ -217,6 +217,7 @@ ROOMS = {
     },
     "backend/interfaces/http": {
         "answers": "JSON that PostgreSQL built",
+        "crowding": "how many requests at once",
         "bodies": "how large they may be",
         "dependencies": "what routes ask for",
         "errors": "the table from error to status",

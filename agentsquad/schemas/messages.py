@@ -11,7 +11,7 @@ from agentsquad.schemas.fields import ClaimHandle, Incoming, Name, Number, Posit
 class MessageNew(Incoming):
     """A message: to a member, to a task's thread, or to all. A claim that is given has to be live."""
 
-    to: Name | None = Field(default=None, description="A member.")
+    to: Name | None = Field(default=None, description="A member; with `task` it alone gets it, in that thread.")
     task: Number | None = Field(default=None, description="The task in whose thread it stands.")
     all: bool = Field(default=False, description="To every member.")
     body: Text = Field(min_length=1)

@@ -284,7 +284,7 @@ class ReleaseNew(Held):
 
 
 class HandoffNew(Held):
-    """To whom the task goes: a member or a role; the note goes into its thread."""
+    """To whom the task goes: a member or a role, or a member in another role; the note goes into its thread."""
 
     to: Name | None = Field(default=None, description="A member.")
     role: Role | None = Field(default=None, description="A role; empty: anybody.")

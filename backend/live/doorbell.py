@@ -16,6 +16,8 @@ from uuid import UUID
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from backend.core import failures
+
 CHANNEL: Final = "agentsquad"
 COALESCE: Final = 0.01  # seconds
 CHECK: Final = 5.0  # seconds between two looks at the connection, and that such a look may take
@@ -47,10 +49,11 @@ class Doorbell:
         while True:
             try:
                 await self._serve()
-            except (exc.SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("The doorbell's connection is lost (%s); it is made anew.", error)
-            except Exception:
-                log.exception("The doorbell broke; its connection is made anew.")
+            except Exception as error:
+                if isinstance(error, (exc.SQLAlchemyError, OSError)) or failures.connection_lost(error):
+                    log.warning("The doorbell's connection is lost (%s); it is made anew.", error)
+                else:
+                    log.exception("The doorbell broke; its connection is made anew.")
             await asyncio.sleep(1)
 
     async def _serve(self) -> None:

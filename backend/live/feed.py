@@ -138,13 +138,18 @@ class Feed:
         return row
 
     @contextlib.asynccontextmanager
-    async def channel(self, actor: Actor, squad: SquadRef) -> AsyncIterator[Channel]:
+    async def channel(self, actor: Actor, squad: SquadRef, known: Any = None) -> AsyncIterator[Channel]:
         """A squad's log, followed as long as the block lasts.
+
+        Args:
+            actor: who follows.
+            squad: which squad.
+            known: what `require` has answered, for whoever can be refused no more.
 
         Raises:
             NotFound: no such squad, or none that the actor is part of.
         """
-        row = await self.require(actor, squad)
+        row = known or await self.require(actor, squad)
         channel = self._channels.setdefault(row["id"], Channel(row["id"], row["position"]))
         channel.followers += 1
         self._ring([channel.squad_id])  # what was written since that look has rung already

@@ -35,7 +35,7 @@ class Member(Timed, Base):
         CheckConstraint("kind IN ('hosted', 'external', 'person')", name="kind"),
         CheckConstraint("(kind = 'person') = (user_id IS NOT NULL)", name="person"),
         CheckConstraint("name <> ''", name="name"),
-        Index("ix_members_role", "squad_id", "role", "last_seen_at", postgresql_where=text("retired_at IS NULL")),
+        Index("ix_members_role", "squad_id", "role", postgresql_where=text("retired_at IS NULL")),
     )
 
 

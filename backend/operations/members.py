@@ -203,10 +203,11 @@ async def retire(session: AsyncSession, actor: Actor, squad: SquadRef, member: s
     entered, found = await _led(session, actor, squad, member)
     if found.user_id == entered.owner_id:
         raise Forbidden("A squad's owner can't be retired; archive the squad instead.")
+    found.retired_at = await clock(session)
+    await session.flush()  # a member's row is locked before its tasks, as a heartbeat does
     await let_go_all(session, entered, found.id, "retired")
     values = {"squad": entered.squad_id, "actor": events.dumps(entered.actor), "member": found.id}
     await call(session, "unassign_tasks(:squad, CAST(:actor AS jsonb), :member)", **values)
-    found.retired_at = await clock(session)
     await _tell(session, entered, "member.retired", found, {"retired_at": found.retired_at})
     return found.id
 

@@ -88,7 +88,7 @@ async def send(session: AsyncSession, actor: Actor, squad: SquadRef, new: Messag
 
     Raises:
         NotFound: no such squad.
-        Invalid: no recipient, more than one kind of them, or one that doesn't exist.
+        Invalid: no recipient, `all` besides another one, or one that doesn't exist.
         LostClaim: a claim was given that is no longer live.
     """
     entered = await enter(session, actor, squad)

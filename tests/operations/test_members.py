@@ -1,8 +1,9 @@
 import pytest
 from sqlalchemy import text
 
-from agentsquad.schemas.members import Member, MemberNew, Members
-from backend.core.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from agentsquad.schemas.members import Member, MemberEdit, MemberNew, Members, Tokens
+from agentsquad.schemas.tasks import TaskNew
+from backend.core.errors import AlreadyExists, Forbidden, Invalid, LostClaim, NotFound
 from backend.models.base import new_id
 from backend.operations import keys, members
 from backend.operations.access import Actor, MemberRef
@@ -129,3 +130,104 @@ async def test_an_unknown_member_or_token_is_not_found(scene: Scene) -> None:
         with pytest.raises(NotFound):
             await scene.do(members.revoke_token, scene.owner, scene.squad, member, token)
     assert await stands_for(scene, secret) is not None
+
+
+async def one(scene: Scene, name: str) -> Member:
+    return Member.model_validate(await scene.read(members.one, scene.owner, scene.squad, MemberRef(None, name)))
+
+
+async def test_what_is_given_of_a_member_changes_and_nothing_else(scene: Scene) -> None:
+    before = await one(scene, "ada")
+    await scene.do(members.update, scene.owner, scene.squad, "ada", MemberEdit(role="writer", instructions="Be brief."))
+    changed = {"role": "writer", "instructions": "Be brief."}
+    assert (await one(scene, "ada")).model_dump() == before.model_dump() | changed
+    event = (await scene.log())[-1]
+    assert event["kind"] == "member.updated"
+    assert (event["data"] | {"id": ""}).items() >= ({"member": "ada", "before": "ada"} | changed).items()
+    assert await scene.disagreements() == []
+
+
+async def test_a_new_role_opens_its_tasks_and_closes_the_others(scene: Scene) -> None:
+    await scene.create(TaskNew(title="a", role="backend"), TaskNew(title="b", role="writer"))
+    await scene.do(members.update, scene.owner, scene.squad, "ada", MemberEdit(role="writer"))
+    assert [claim.task.number for claim in await scene.claims(scene.ada, limit=5)] == [2]
+
+
+async def test_a_renamed_member_keeps_what_it_holds_and_what_is_its_own(scene: Scene) -> None:
+    await scene.create(TaskNew(title="one", assignee="ada"), TaskNew(title="two", assignee="ada"), by=scene.ada)
+    claim = await scene.hold(scene.ada, 1)
+    await scene.send(scene.tess, to="ada")
+    await scene.do(members.update, scene.owner, scene.squad, "ada", MemberEdit(name="adele"))
+    task, other = await scene.task(1), await scene.task(2)
+    assert (task.holder, task.assignee, task.created_by, other.assignee) == ("adele", "adele", "adele", "adele")
+    assert (await scene.inbox(scene.ada)).unread == 1
+    await scene.complete(scene.ada, claim.claim)
+    assert await scene.attempts(1) == [("work", "adele", "completed")]
+    assert await scene.disagreements() == []
+
+
+async def test_the_old_name_is_free_then(scene: Scene) -> None:
+    await scene.do(members.update, scene.owner, scene.squad, "ada", MemberEdit(name="adele"))
+    await scene.do(members.add, scene.owner, scene.squad, MemberNew(name="ada"))
+    assert (await one(scene, "ada")).id != scene.ada.member_id
+
+
+@pytest.mark.parametrize(("name", "error"), [("tess", AlreadyExists), ("owner", AlreadyExists), ("me", Invalid)])
+async def test_no_name_that_is_taken_or_means_something_else(scene: Scene, name: str, error: type[Exception]) -> None:
+    before = await scene.tables()
+    with pytest.raises(error):
+        await scene.do(members.update, scene.owner, scene.squad, "ada", MemberEdit(name=name))
+    with pytest.raises(error):
+        await scene.do(members.add, scene.owner, scene.squad, MemberNew(name=name))
+    assert await scene.tables() == before
+
+
+async def test_of_a_member_nothing_given_is_no_event(scene: Scene) -> None:
+    log = await scene.log()
+    await scene.do(members.update, scene.owner, scene.squad, "ada", MemberEdit())
+    assert await scene.log() == log
+
+
+async def test_a_retired_members_attempts_end_and_its_tasks_are_anybodys(scene: Scene) -> None:
+    await scene.create(TaskNew(title="one", role="tester"), TaskNew(title="two", assignee="tess"), "three")
+    claim = await scene.hold(scene.tess, 1)
+    await scene.complete(scene.tess, (await scene.hold(scene.tess, 3)).claim)
+    await scene.do(members.retire, scene.owner, scene.squad, "tess")
+    found = [await scene.task(number) for number in (1, 2, 3)]
+    assert [(task.status, task.holder, task.assignee, task.tries_left) for task in found] == [
+        ("todo", None, None, 3), ("todo", None, None, 3), ("done", None, None, 3),
+    ]  # fmt: skip
+    with pytest.raises(NotFound, match="Squad not found"):
+        await scene.complete(scene.tess, claim.claim)
+    with pytest.raises(LostClaim):
+        await scene.complete(scene.ada, claim.claim)
+    assert (await scene.kinds())[-3:] == ["task.released", "task.updated", "member.retired"]
+    assert (await scene.hold(scene.ada)).task.number == 2
+    assert await scene.disagreements() == []
+
+
+async def test_a_retired_members_name_stays_its_own(scene: Scene) -> None:
+    await scene.do(members.retire, scene.owner, scene.squad, "ada")
+    with pytest.raises(AlreadyExists):
+        await scene.do(members.add, scene.owner, scene.squad, MemberNew(name="ada"))
+
+
+async def test_nobody_retires_twice_nor_does_the_owner(scene: Scene) -> None:
+    await scene.do(members.retire, scene.owner, scene.squad, "ada")
+    log = await scene.log()
+    with pytest.raises(NotFound):
+        await scene.do(members.retire, scene.owner, scene.squad, "ada")
+    with pytest.raises(Forbidden, match="archive the squad instead"):
+        await scene.do(members.retire, scene.owner, scene.squad, "owner")
+    assert await scene.log() == log
+
+
+async def test_tokens_are_listed_newest_first_without_their_secrets(scene: Scene) -> None:
+    made = [await scene.do(members.create_token, scene.owner, scene.squad, "ada", name) for name in ("a", "b")]
+    await scene.do(members.create_token, scene.owner, scene.squad, "tess", "c")
+    await scene.do(members.revoke_token, scene.owner, scene.squad, "ada", str(made[0].id))
+    listed = await scene.read(members.tokens, scene.paul, scene.squad, MemberRef(None, "ada"))
+    tokens = Tokens.model_validate(listed).items
+    assert {token.name: token.revoked_at is None for token in tokens} == {"a": False, "b": True}
+    assert not any(secret.secret in str(listed) for secret in made)
+    assert await scene.disagreements() == []

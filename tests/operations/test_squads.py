@@ -1,8 +1,8 @@
 import pytest
 from sqlalchemy import text
 
-from agentsquad.schemas.squads import Squad, SquadNew, Squads
-from backend.core.errors import AlreadyExists, Forbidden
+from agentsquad.schemas.squads import Squad, SquadEdit, SquadNew, Squads
+from backend.core.errors import AlreadyExists, Forbidden, NotFound
 from backend.models.base import new_id
 from backend.operations import squads
 from backend.operations.access import Actor, SquadRef
@@ -98,3 +98,53 @@ async def test_a_retired_member_is_shown_no_more(scene: Scene) -> None:
     await scene.db.execute(text("UPDATE members SET retired_at = now() WHERE name = 'tess'"))
     squad = Squad.model_validate(await scene.read(squads.get, scene.owner, scene.squad))
     assert [member.name for member in squad.members] == ["ada", "owner", "paul"]
+
+
+async def got(scene: Scene) -> Squad:
+    return Squad.model_validate(await scene.read(squads.get, scene.owner, scene.squad))
+
+
+async def test_what_is_given_of_a_squad_changes_and_nothing_else(scene: Scene) -> None:
+    before = await got(scene)
+    await scene.do(squads.update, scene.owner, scene.squad, SquadEdit(name="shop", max_tries=7))
+    changed = {"name": "shop", "max_tries": 7}
+    after = await got(scene)
+    assert after.model_dump(exclude={"updated_at", "members"}) == (
+        before.model_dump(exclude={"updated_at", "members"}) | changed
+    )
+    event = (await scene.log())[-1]
+    assert (event["kind"], event["data"]) == ("squad.updated", changed)
+    assert await scene.disagreements() == []
+
+
+async def test_under_its_old_name_it_is_not_found_any_more(scene: Scene) -> None:
+    await scene.do(squads.update, scene.owner, scene.squad, SquadEdit(name="shop"))
+    assert await scene.read(squads.get, scene.ada, SquadRef.parse("webshop")) is None
+    assert await scene.read(squads.get, scene.ada, SquadRef.parse("shop")) is not None
+    with pytest.raises(NotFound):
+        await scene.do(squads.update, scene.owner, SquadRef.parse("webshop"), SquadEdit(name="x"))
+
+
+async def test_ones_own_names_are_taken_and_those_of_others_are_not(scene: Scene) -> None:
+    await scene.do(squads.create, scene.owner, SquadNew(name="garden"))
+    await scene.do(squads.create, scene.eve, SquadNew(name="forest"))
+    with pytest.raises(AlreadyExists, match="You have a squad garden already"):
+        await scene.do(squads.update, scene.owner, scene.squad, SquadEdit(name="garden"))
+    await scene.do(squads.update, scene.owner, scene.squad, SquadEdit(name="forest"))
+    assert (await got(scene)).name == "forest"
+
+
+async def test_new_leases_and_tries_are_for_what_comes(scene: Scene) -> None:
+    (old,) = await scene.create("one")
+    claim = await scene.hold(scene.ada)
+    await scene.do(squads.update, scene.owner, scene.squad, SquadEdit(lease_seconds=5, max_tries=1))
+    assert (await scene.task(1)).lease_ends_at == claim.task.lease_ends_at
+    (new,) = await scene.create("two")
+    assert (old.tries_left, (await scene.task(1)).tries_left, new.tries_left) == (3, 3, 1)
+    assert (await scene.hold(scene.tess)).lease_seconds == 5
+
+
+async def test_of_a_squad_nothing_given_is_no_event(scene: Scene) -> None:
+    log = await scene.log()
+    await scene.do(squads.update, scene.owner, scene.squad, SquadEdit())
+    assert await scene.log() == log

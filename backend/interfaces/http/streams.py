@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from fastapi.responses import StreamingResponse
 
@@ -19,6 +19,7 @@ def response(
     feed: Feed,
     actor: Actor,
     squad: SquadRef,
+    known: Any,
     follow: Callable[[Channel], Follower],
     there: Callable[[], Awaitable[bool]],
 ) -> StreamingResponse:
@@ -28,21 +29,23 @@ def response(
         feed: the process's feed.
         actor: who follows.
         squad: which squad.
+        known: what the feed knows of it; once the answer has begun nobody can be refused.
         follow: makes the follower of the squad's channel.
         there: whether the caller is still known.
     """
-    return StreamingResponse(_frames(feed, actor, squad, follow, there), 200, HEADERS, "text/event-stream")
+    return StreamingResponse(_frames(feed, actor, squad, known, follow, there), 200, HEADERS, "text/event-stream")
 
 
 async def _frames(
     feed: Feed,
     actor: Actor,
     squad: SquadRef,
+    known: Any,
     follow: Callable[[Channel], Follower],
     there: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
-    async with feed.channel(actor, squad) as channel:
+    async with feed.channel(actor, squad, known) as channel:
         follower = follow(channel)
         yield b":\n\n"  # so that the caller sees at once that it is connected
         said = checked = clock()

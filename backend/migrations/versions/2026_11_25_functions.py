@@ -409,9 +409,9 @@ BEGIN
                 WHERE d.squad_id = t.squad_id AND d.task_number = t.number), '[]'),
             'children', coalesce((
                 SELECT jsonb_agg(task_result(o) ORDER BY o.number)
-                FROM tasks o WHERE o.squad_id = t.squad_id AND o.number IN (
+                FROM tasks o WHERE o.squad_id = t.squad_id AND o.number = ANY (ARRAY(
                     SELECT c.number FROM tasks c WHERE c.squad_id = t.squad_id AND c.parent = t.number
-                    ORDER BY c.number DESC LIMIT 200)), '[]'));
+                    ORDER BY c.number DESC LIMIT 200))), '[]'));
     END LOOP;
     PERFORM append_events(scope.squad_id, scope.actor, v_events);
     RETURN jsonb_build_object('items', v_items, 'unread', unread_messages(scope.squad_id, scope.member_id));
@@ -700,6 +700,8 @@ BEGIN
                 'lease_ends_at', NULL, 'detail', v_lost);
         END;
     END LOOP;
+    SELECT jsonb_agg(item ORDER BY array_position(p_claims, item ->> 'claim')) INTO v_items
+    FROM jsonb_array_elements(v_items) item;
     RETURN jsonb_build_object('items', v_items, 'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;
 
@@ -777,16 +779,24 @@ END $$;
     "lapse_tasks": r"""
 -- Takes back, under the squad's lock, every attempt whose lease is over: its task is free again, or failed
 -- when no try is left. A review that lapsed is free for another reviewer; it was no try at the work.
+-- What is over is asked for in its index's own order: a plan that was made while the board was empty, and is
+-- kept, would otherwise go through all tasks of the squad in theirs.
 CREATE OR REPLACE FUNCTION lapse_tasks(p_squad uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_events jsonb := '[]';
     v_failed int[] := '{}';
+    v_over int[] := ARRAY(
+        SELECT number FROM tasks
+        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now ORDER BY lease_ends_at);
     t tasks;
 BEGIN
+    IF v_over = '{}' THEN
+        RETURN 0;
+    END IF;
     FOR t IN
         SELECT * FROM tasks
-        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now
+        WHERE squad_id = p_squad AND number = ANY (v_over) AND lease_ends_at <= v_now
         ORDER BY number FOR NO KEY UPDATE
     LOOP
         PERFORM end_attempt(t, 'lapsed', NULL, v_now);
@@ -873,6 +883,12 @@ BEGIN
     END IF;
     UPDATE tasks SET tries_left = scope.max_tries, rejections = 0 WHERE squad_id = t.squad_id AND number = t.number;
     SELECT * INTO t FROM free_tasks(t.squad_id, ARRAY[t.number], clock_timestamp());
+    -- Its parent, which waits for its children, waits for this one again.
+    IF waits_for(t.squad_id, ARRAY(SELECT depends_on FROM dependencies
+            WHERE squad_id = t.squad_id AND task_number = t.number), t.number) THEN
+        PERFORM raise_error('conflict', format('#%s depends on what waits for it as a child; both would wait for '
+            'ever. Remove the dependency first.', t.number), jsonb_build_object('task', t.number));
+    END IF;
     PERFORM append_events(t.squad_id, scope.actor, jsonb_build_array(task_event(t, 'task.retried')));
     RETURN changed_task(t, scope.member_id);
 END $$;

@@ -46,7 +46,7 @@ def upgrade() -> None:
     for table in ("squads", "members"):
         op.add_column(table, sa.Column("paused_at", TIME, nullable=True))
     op.create_index(
-        "ix_members_role", "members", ["squad_id", "role", "last_seen_at"],
+        "ix_members_role", "members", ["squad_id", "role"],
         postgresql_where=sa.text("retired_at IS NULL"),
     )  # fmt: skip
     op.add_column("attempts", sa.Column("kind", sa.Text(), server_default=sa.text("'work'"), nullable=False))

@@ -100,9 +100,9 @@ BEGIN
                 WHERE d.squad_id = t.squad_id AND d.task_number = t.number), '[]'),
             'children', coalesce((
                 SELECT jsonb_agg(task_result(o) ORDER BY o.number)
-                FROM tasks o WHERE o.squad_id = t.squad_id AND o.number IN (
+                FROM tasks o WHERE o.squad_id = t.squad_id AND o.number = ANY (ARRAY(
                     SELECT c.number FROM tasks c WHERE c.squad_id = t.squad_id AND c.parent = t.number
-                    ORDER BY c.number DESC LIMIT 200)), '[]'));
+                    ORDER BY c.number DESC LIMIT 200))), '[]'));
     END LOOP;
     PERFORM append_events(scope.squad_id, scope.actor, v_events);
     RETURN jsonb_build_object('items', v_items, 'unread', unread_messages(scope.squad_id, scope.member_id));

@@ -32,6 +32,8 @@ BEGIN
                 'lease_ends_at', NULL, 'detail', v_lost);
         END;
     END LOOP;
+    SELECT jsonb_agg(item ORDER BY array_position(p_claims, item ->> 'claim')) INTO v_items
+    FROM jsonb_array_elements(v_items) item;
     RETURN jsonb_build_object('items', v_items, 'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;
 

@@ -1,15 +1,23 @@
 -- Takes back, under the squad's lock, every attempt whose lease is over: its task is free again, or failed
 -- when no try is left. A review that lapsed is free for another reviewer; it was no try at the work.
+-- What is over is asked for in its index's own order: a plan that was made while the board was empty, and is
+-- kept, would otherwise go through all tasks of the squad in theirs.
 CREATE OR REPLACE FUNCTION lapse_tasks(p_squad uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_events jsonb := '[]';
     v_failed int[] := '{}';
+    v_over int[] := ARRAY(
+        SELECT number FROM tasks
+        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now ORDER BY lease_ends_at);
     t tasks;
 BEGIN
+    IF v_over = '{}' THEN
+        RETURN 0;
+    END IF;
     FOR t IN
         SELECT * FROM tasks
-        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now
+        WHERE squad_id = p_squad AND number = ANY (v_over) AND lease_ends_at <= v_now
         ORDER BY number FOR NO KEY UPDATE
     LOOP
         PERFORM end_attempt(t, 'lapsed', NULL, v_now);

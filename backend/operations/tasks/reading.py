@@ -160,6 +160,7 @@ def claimable(actor: Actor, squad: SquadRef) -> AnySelect:
             Squad.paused_at.is_(None),
             access.is_acting(actor, Member, Squad),
         )
+        .limit(1)  # one acts as one member; the planner, which can't know, would ask for all of the squad's
         .subquery("mine")
     )
     todo, review = _literal("todo"), _literal("in_review")

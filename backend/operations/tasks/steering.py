@@ -94,6 +94,7 @@ async def retry(session: AsyncSession, actor: Actor, squad: SquadRef, number: in
         NotFound: no such squad or task.
         Forbidden: the actor is neither its creator nor the owner.
         WrongStatus: it is neither failed nor cancelled.
+        Conflict: it depends on what waits for it as a child.
     """
     return await _on(session, "retry_task", actor, squad, number)
 

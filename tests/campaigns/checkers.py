@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -141,6 +142,67 @@ def stuck(after: State) -> list[str]:
         for number, task in after.tasks.items()
         if task["status"] == "blocked" and all(after.tasks[other]["status"] == "done" for other in task["depends_on"])
     ]
+
+
+def edges(url: str, squad_id: UUID | None) -> dict[int, list[int]]:
+    """What each task depends on, in one snapshot."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT task_number, array_agg(depends_on) FROM dependencies WHERE squad_id = %s GROUP BY 1",
+            (str(squad_id),),
+        )
+        return dict(cursor.fetchall())
+
+
+def circular(graph: Mapping[int, Iterable[int]]) -> list[str]:
+    """A cycle, if the graph has one."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [f"{' → '.join(f'#{number}' for number in error.args[1])} wait in a circle"]
+    return []
+
+
+def early(after: State) -> list[str]:
+    """Work that was claimed while a dependency was not done, as the log tells."""
+    wrong = []
+    status: dict[int, str] = {}
+    depends_on: dict[int, list[int]] = {}
+    for event in after.events:
+        number, data = event["task"], event["data"]
+        if not event["kind"].startswith("task."):
+            continue
+        depends_on[number] = data.get("depends_on", depends_on.get(number, []))
+        if event["kind"] == "task.claimed" and data["kind"] == "work":
+            waits = [other for other in depends_on[number] if status[other] != "done"]
+            wrong += [f"#{number} was claimed while #{other} was {status[other]}" for other in waits]
+        status[number] = data["status"]
+    return wrong
+
+
+def unexplained(after: State) -> list[str]:
+    """Tasks that have not ended, though all that could be claimed was done, and don't say what stands in their way.
+
+    That is a dependency that failed or was cancelled: their own, or one of what they wait for.
+    """
+    explained: set[int] = set()
+    waiting = {number: task for number, task in after.tasks.items() if task["blocked_on"] == "dependencies"}
+    while True:
+        ended = explained | {n for n, task in after.tasks.items() if task["status"] in ("failed", "cancelled")}
+        more = {number for number, task in waiting.items() if not ended.isdisjoint(task["depends_on"])}
+        if more <= explained:
+            break
+        explained |= more
+    wrong = []
+    for number, task in after.tasks.items():
+        undone = [other for other in task["depends_on"] if after.tasks[other]["status"] != "done"]
+        if task["status"] in ("done", "failed", "cancelled"):
+            continue
+        if number not in explained:
+            wrong.append(f"#{number} is {task['status']}, and nothing stands in its way")
+        elif not any(f"#{other} " in task["why"].partition(" ")[2] for other in undone):
+            wrong.append(f"#{number} doesn't say what stands in its way: {task['why']}")
+    return wrong
 
 
 def misnumbered(after: State, notes: Iterable[Note]) -> list[str]:

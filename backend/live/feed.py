@@ -138,19 +138,9 @@ class Feed:
         return row
 
     @contextlib.asynccontextmanager
-    async def channel(self, actor: Actor, squad: SquadRef, known: Any = None) -> AsyncIterator[Channel]:
-        """A squad's log, followed as long as the block lasts.
-
-        Args:
-            actor: who follows.
-            squad: which squad.
-            known: what `require` has answered, for whoever can be refused no more.
-
-        Raises:
-            NotFound: no such squad, or none that the actor is part of.
-        """
-        row = known or await self.require(actor, squad)
-        channel = self._channels.setdefault(row["id"], Channel(row["id"], row["position"]))
+    async def channel(self, squad: Any) -> AsyncIterator[Channel]:
+        """The log of a squad, as `require` has answered it, followed as long as the block lasts."""
+        channel = self._channels.setdefault(squad["id"], Channel(squad["id"], squad["position"]))
         channel.followers += 1
         self._ring([channel.squad_id])  # what was written since that look has rung already
         try:

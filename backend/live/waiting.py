@@ -39,7 +39,7 @@ async def claim(
         return claimed
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
-    async with feed.channel(actor, squad) as channel:
+    async with feed.channel(await feed.require(actor, squad)) as channel:
         seen = -1  # what was written between the first try and the following may have freed something
         while not feed.ending:
             if channel.freed > seen:

@@ -7,10 +7,10 @@ the database, and a leaked one is found by a scanner. Only its SHA-256 is stored
 import hashlib
 import secrets
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, func, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.errors import Forbidden, NotFound
@@ -77,15 +77,18 @@ def mine(actor: Actor) -> AnySelect:
 
 def of(actor: Actor, user_id: str) -> AnySelect:
     """The API keys of an account, newest first: anybody's for an administrator, one's own for others."""
-    return _of(and_(ApiKey.user_id == user_id, or_(ApiKey.user_id == actor.user_id, true() == actor.is_admin)))
+    listed = _of(ApiKey.user_id == User.id, User).lateral("listed")
+    theirs = or_(User.id == actor.user_id, true() == actor.is_admin)
+    return select(listed.c["items"]).select_from(User).where(User.id == user_id, theirs)
 
 
-def _of(condition: ColumnElement[bool]) -> AnySelect:
+def _of(condition: ColumnElement[bool], *outer: Any) -> AnySelect:
     item = (
         select(ApiKey.id, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
         .where(condition)
         .order_by(ApiKey.created_at.desc(), ApiKey.id)
-        .subquery("item")
+        .correlate(*outer)
+        .lateral("item")
     )
     return documents.items(item)
 

@@ -56,12 +56,9 @@ async def events_stream(
     """The events behind a position as they come, as server-sent events; `Last-Event-ID` goes before `after`."""
     position = after if last_event_id is None else _position(last_event_id)
     kinds = frozenset(_known(kind))
-    known = await feed.require(actor, squad)
     return streams.response(
         feed,
-        actor,
-        squad,
-        known,
+        await feed.require(actor, squad),
         lambda channel: Follower(feed, channel, actor, squad, position, task, kinds),
         lambda: still_known(request, actor, squad),
     )

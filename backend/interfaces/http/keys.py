@@ -27,7 +27,7 @@ async def keys_create(writer: Writes, new: KeyNew) -> KeySecret:
 @router.get("/users/{user_id}/keys", response_model=Keys)
 async def users_keys(database: Db, actor: Who, user_id: str) -> Response:
     """The API keys of an account, newest first: anybody's for an administrator, one's own for others."""
-    return answers.json(await database.reads.json(keys.of, actor, user_id))
+    return answers.found(await database.reads.json(keys.of, actor, user_id), answers.NO_USER)
 
 
 @router.post("/users/{user_id}/keys", status_code=201)

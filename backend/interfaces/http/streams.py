@@ -8,7 +8,6 @@ from fastapi.responses import StreamingResponse
 
 from backend.live.feed import Channel, Feed, Follower, Told
 from backend.live.waiting import CHECK
-from backend.operations.access import Actor, SquadRef
 
 SILENCE: Final = 15.0  # seconds without an event until a comment line says that the stream lives
 RETRY: Final = b"retry: 1000\n\n"  # milliseconds until a browser comes back, said when the server stops
@@ -17,9 +16,7 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 def response(
     feed: Feed,
-    actor: Actor,
-    squad: SquadRef,
-    known: Any,
+    squad: Any,
     follow: Callable[[Channel], Follower],
     there: Callable[[], Awaitable[bool]],
 ) -> StreamingResponse:
@@ -27,25 +24,21 @@ def response(
 
     Args:
         feed: the process's feed.
-        actor: who follows.
-        squad: which squad.
-        known: what the feed knows of it; once the answer has begun nobody can be refused.
+        squad: which one, as the feed knows it; once the answer has begun nobody can be refused.
         follow: makes the follower of the squad's channel.
         there: whether the caller is still known.
     """
-    return StreamingResponse(_frames(feed, actor, squad, known, follow, there), 200, HEADERS, "text/event-stream")
+    return StreamingResponse(_frames(feed, squad, follow, there), 200, HEADERS, "text/event-stream")
 
 
 async def _frames(
     feed: Feed,
-    actor: Actor,
-    squad: SquadRef,
-    known: Any,
+    squad: Any,
     follow: Callable[[Channel], Follower],
     there: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
-    async with feed.channel(actor, squad, known) as channel:
+    async with feed.channel(squad) as channel:
         follower = follow(channel)
         yield b":\n\n"  # so that the caller sees at once that it is connected
         said = checked = clock()

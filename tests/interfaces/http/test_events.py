@@ -46,3 +46,21 @@ async def test_positions_beyond_the_end_are_empty_pages(ada: httpx.AsyncClient) 
     assert answer.json() == {"items": [], "last": limits.POSITION_MAX}
     for wrong in ({"after": limits.POSITION_MAX + 1}, {"after": -1}, {"limit": 201}, {"limit": "all"}):
         refused(await ada.get(f"{web}/events", params=wrong), 422, "invalid")
+
+
+async def test_only_what_is_chosen_is_on_the_pages(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    await tasks(ada, web, "one", "two")
+    await ada.post(f"{web}/tasks/claim", json={"limit": 2})
+    for query, positions in (
+        ("task=2", [4, 6]),
+        ("kind=task.claimed", [5, 6]),
+        ("kind=task.claimed&kind=squad.created", [1, 5, 6]),
+        ("task=2&kind=task.claimed", [6]),
+        ("task=7", []),
+        ("after=4&task=2", [6]),
+    ):
+        page = (await ada.get(f"{web}/events?{query}")).json()
+        assert [event["position"] for event in page["items"]] == positions, query
+    first = (await ada.get(f"{web}/events?kind=task.claimed&limit=1")).json()
+    assert (len(first["items"]), first["last"]) == (1, 5)

@@ -1,6 +1,6 @@
 import httpx
 
-from agentsquad.schemas.members import Members
+from agentsquad.schemas.members import Me, Members, Tokens
 from tests.interfaces.http.conftest import Site, external, made, refused, squad, tasks
 
 
@@ -81,3 +81,45 @@ async def test_nobody_else_acts_as_another(site: Site, admin: httpx.AsyncClient,
     assert "external" in refused(await claim(admin, "ada"), 403, "forbidden")
     for name in ("nobody", "a" * 5_000):
         assert refused(await claim(admin, name), 404, "not_found") == "Member not found"
+
+
+async def test_a_member_is_changed_paused_resumed_and_retired(site: Site, ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    tess = await external(site, ada, web, "tess", role="tester")
+    await tasks(ada, web, "one", role="lead")
+    changed = (await ada.patch(f"{web}/members/tess", json={"name": "theresa", "role": "lead"})).json()
+    assert (changed["name"], changed["role"]) == ("theresa", "lead")
+    assert (await ada.post(f"{web}/members/theresa/pause")).json()["paused_at"] is not None
+    assert (await tess.post(f"{web}/tasks/claim")).json()["items"] == []
+    assert (await ada.post(f"{web}/members/theresa/resume")).json()["paused_at"] is None
+    assert (await tess.post(f"{web}/tasks/claim")).json()["items"][0]["claim"] == "1/1"
+    me = Me.model_validate_json((await tess.get(f"{web}/members/me")).content)
+    assert (me.name, me.claims, me.is_owner) == ("theresa", ["1/1"], False)
+    assert (await ada.post(f"{web}/members/theresa/retire")).json()["retired_at"] is not None
+    assert (await ada.get(f"{web}/tasks/1")).json()["status"] == "todo"
+    assert [member["name"] for member in (await ada.get(web)).json()["members"]] == ["owner"]
+    assert [member["name"] for member in (await ada.get(f"{web}/members")).json()["items"]] == ["owner", "theresa"]
+
+
+async def test_tokens_are_listed_without_their_secrets(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    made(await ada.post(f"{web}/members", json={"name": "tess"}))
+    tokens = [made(await ada.post(f"{web}/members/tess/tokens", json={"name": name})) for name in ("one", "two")]
+    assert (await ada.delete(f"{web}/members/tess/tokens/{tokens[0]['id']}")).status_code == 204
+    answer = await ada.get(f"{web}/members/tess/tokens")
+    listed = Tokens.model_validate_json(answer.content).items
+    assert [(token.name, token.revoked_at is None) for token in listed] == [("two", True), ("one", False)]
+    assert not [token for token in tokens if token["secret"] in answer.text]
+
+
+async def test_pages_hold_all_of_them_once_by_name(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    for name in "dbac":
+        made(await ada.post(f"{web}/members", json={"name": name}))
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = Members.model_validate_json((await ada.get(f"{web}/members?limit=2&cursor={cursor}")).content)
+        seen += [member.name for member in page.items]
+        cursor = page.next
+    assert seen == ["a", "b", "c", "d", "owner"]

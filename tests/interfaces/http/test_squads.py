@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from agentsquad.schemas.squads import Squad, Squads
+from agentsquad.schemas.squads import Squad, Squads, Templates
 from agentsquad.schemas.tasks import Board
 from tests.interfaces.http.conftest import Site, external, made, refused, squad, tasks
 
@@ -73,3 +73,41 @@ async def test_the_board_shows_the_log_s_position(ada: httpx.AsyncClient) -> Non
     board = Board.model_validate_json((await ada.get(f"{web}/board")).content)
     assert [(card.number, card.title, card.status) for card in board.tasks] == [(1, "one", "todo"), (2, "two", "todo")]
     assert board.last == (await ada.get(f"{web}/events")).json()["last"] == 4
+
+
+async def test_a_squad_is_made_from_each_template(ada: httpx.AsyncClient) -> None:
+    templates = Templates.model_validate_json((await ada.get("/templates")).content).items
+    assert len(templates) == 3
+    for template in templates:
+        made_of = made(await ada.post("/squads", json={"name": template.name, "template": template.name}))
+        assert {member["name"] for member in made_of["members"]} == {"owner", *(each.name for each in template.members)}
+    refused(await ada.post("/squads", json={"name": "x", "template": "none"}), 422, "invalid")
+
+
+async def test_what_is_given_changes_and_the_rest_stays(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada, lease_seconds=30)
+    changed = (await ada.patch(web, json={"name": "shop"})).json()
+    assert (changed["name"], changed["lease_seconds"]) == ("shop", 30)
+    refused(await ada.get(web), 404, "not_found")
+    refused(await ada.patch("/squads/shop", json={"name": None}), 422, "invalid")
+
+
+async def test_while_it_is_paused_nobody_claims(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    await tasks(ada, web, "one")
+    assert (await ada.post(f"{web}/pause")).json()["paused_at"] is not None
+    assert (await ada.post(f"{web}/tasks/claim")).json()["items"] == []
+    refused(await ada.post(f"{web}/tasks/1/claim"), 409, "paused")
+    assert (await ada.post(f"{web}/resume")).json()["paused_at"] is None
+    assert len((await ada.post(f"{web}/tasks/claim")).json()["items"]) == 1
+
+
+async def test_an_archived_squad_is_read_and_written_no_more_until_it_is_opened_again(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    assert (await ada.post(f"{web}/archive")).json()["archived_at"] is not None
+    refused(await ada.post(f"{web}/tasks", json={"tasks": [{"title": "x"}]}), 409, "archived")
+    assert (await ada.get(f"{web}/board")).status_code == 200
+    lists = [(await ada.get(f"/squads?archived={archived}")).json()["items"] for archived in ("false", "true")]
+    assert [len(items) for items in lists] == [0, 1]
+    assert (await ada.post(f"{web}/unarchive")).json()["archived_at"] is None
+    await tasks(ada, web, "x")

@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agentsquad.schemas.tasks import Claim, Heartbeat, Task, Tasks
+from agentsquad.schemas.tasks import Attempts, Claim, Heartbeat, Heartbeats, Task, TaskChanged, Tasks, Why
 from tests.interfaces.http.conftest import Site, external, made, refused, squad, tasks
 
 
@@ -154,3 +154,67 @@ async def test_pages_and_the_filter(ada: httpx.AsyncClient, web: str) -> None:
         cursor = page.next
     assert seen == [1, 2, 4, 5]
     assert refused(await ada.get(f"{web}/tasks/6"), 404, "not_found") == "Task not found"
+
+
+async def test_several_are_claimed_at_once_and_several_leases_renewed(tess: httpx.AsyncClient, web: str) -> None:
+    await tasks(tess, web, *"abc")
+    claims = (await tess.post(f"{web}/tasks/claim", json={"limit": 2})).json()["items"]
+    assert [claim["claim"] for claim in claims] == ["1/1", "2/1"]
+    answer = await tess.post(f"{web}/tasks/heartbeat", json={"claims": ["1/1", "2/1", "3/1"]})
+    assert [beat.live for beat in Heartbeats.model_validate_json(answer.content).items] == [True, True, False]
+    refused(await tess.post(f"{web}/tasks/claim", json={"limit": 21}), 422, "invalid")
+
+
+async def test_a_review_goes_its_way(ada: httpx.AsyncClient, tess: httpx.AsyncClient, web: str) -> None:
+    await tasks(ada, web, "one", review="")
+    await claimed(tess, web)
+    for attempt, verb, status in ((1, "reject", "todo"), (3, "accept", "done")):
+        done = await tess.post(f"{web}/tasks/1/complete", json={"claim": f"1/{attempt}"})
+        assert done.json()["status"] == "in_review"
+        review = (await claimed(ada, web, 1))["claim"]
+        answer = await ada.post(f"{web}/tasks/1/{verb}", json={"claim": review, "note": "so"})
+        assert answer.json()["status"] == status
+        if status == "todo":
+            await claimed(tess, web)
+    ends = Attempts.model_validate_json((await ada.get(f"{web}/tasks/1/attempts")).content).items
+    assert [attempt.kind for attempt in ends] == ["work", "review"] * 2
+
+
+async def test_a_question_is_asked_and_answered(ada: httpx.AsyncClient, tess: httpx.AsyncClient, web: str) -> None:
+    await tasks(ada, web, "one")
+    await claimed(tess, web)
+    asked = made(await tess.post(f"{web}/tasks/1/ask", json={"claim": "1/1", "question": "Keep the cookie's name?"}))
+    assert (asked["task"]["status"], asked["question"]["assignee"]) == ("blocked", "owner")
+    why = Why.model_validate_json((await tess.get(f"{web}/tasks/1/why")).content)
+    assert why.sentence == asked["task"]["why"]
+    number = asked["question"]["number"]
+    assert (await ada.post(f"{web}/tasks/{number}/answer", json={"answer": "yes"})).json()["status"] == "done"
+    assert (await tess.get(f"{web}/tasks/1")).json()["status"] == "todo"
+
+
+async def test_a_task_is_steered(ada: httpx.AsyncClient, web: str) -> None:
+    await tasks(ada, web, "one", "two")
+    for method, path, body, status in (
+        ("PATCH", "2", {"title": "zwei", "priority": 0}, "todo"),
+        ("PUT", "2/dependencies/1", None, "blocked"),
+        ("DELETE", "2/dependencies/1", None, "todo"),
+        ("POST", "2/block", {"reason": "x"}, "blocked"),
+        ("POST", "2/resume", None, "todo"),
+        ("POST", "2/cancel", {"reason": "x"}, "cancelled"),
+        ("POST", "2/retry", None, "todo"),
+    ):
+        answer = await ada.request(method, f"{web}/tasks/{path}", json=body)
+        assert (answer.status_code, answer.json()["status"]) == (200, status), path
+    assert TaskChanged.model_validate_json(answer.content).title == "zwei"
+
+
+async def test_every_filter_and_all_of_them_at_once(ada: httpx.AsyncClient, tess: httpx.AsyncClient, web: str) -> None:
+    await tasks(ada, web, "one", role="tester", assignee="tess")
+    await tasks(ada, web, "two", parent=1)
+    await claimed(tess, web, 1)
+    for query, numbers in (
+        ("role=tester", [1]), ("assignee=tess", [1]), ("holder=tess", [1]), ("parent=1", [2]), ("status=todo", [2]),
+        ("role=", [2]), ("role=tester&status=todo", []), ("holder=nobody", []),
+    ):  # fmt: skip
+        page = (await ada.get(f"{web}/tasks?{query}")).json()
+        assert [task["number"] for task in page["items"]] == numbers, query

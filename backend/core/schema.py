@@ -86,7 +86,7 @@ def _revision(engine: Engine) -> str | None:
                     f"The database is PostgreSQL {raw.server_version // 10_000}; Agent Squad needs 15 or newer."
                 )
             return MigrationContext.configure(connection).get_current_revision()
-    except (exc.OperationalError, exc.TimeoutError) as error:
+    except (exc.DatabaseError, exc.TimeoutError) as error:  # psycopg2 has no narrower one for a server that dies
         raise StartError(
             f"The database can't be reached ({_reason(error)}); check DATABASE_URL and that it runs."
         ) from error

@@ -95,6 +95,15 @@ async def work(journal: Journal, place: Place, index: int, name: str) -> None:
             journal.note(what, task=number, attempt=attempt, result=result)
 
 
+def is_cut_off(connection: psycopg2.extensions.connection) -> bool:
+    """Whether PostgreSQL has ended it."""
+    try:
+        connection.cursor().execute("SELECT 1")
+    except psycopg2.Error:
+        return True
+    return False
+
+
 @dataclass
 class Stage:
     """Servers, workers, followers, and whoever ends them."""
@@ -121,17 +130,20 @@ class Stage:
     async def fault(self, kind: str) -> float:
         """Let it happen, and wait until there is a server that serves; answers how long there was none."""
         began, clock = time.time(), time.monotonic()
-        match kind:
-            case "worker":
-                index = self.chance.randrange(WORKERS)
-                self.workers[index].signal(signal.SIGKILL)
-                self.workers[index] = self.start(index)
-            case "server":
-                self.chance.choice(self.servers).kill()
-            case "postmaster":
-                end_postmaster(self.cluster)
-            case _:
-                end_backend(self.cluster, self.chance)
+        with closing(psycopg2.connect(self.cluster.url)) as witness:
+            match kind:
+                case "worker":
+                    index = self.chance.randrange(WORKERS)
+                    self.workers[index].signal(signal.SIGKILL)
+                    self.workers[index] = self.start(index)
+                case "server":
+                    self.chance.choice(self.servers).kill()
+                case "postmaster":
+                    end_postmaster(self.cluster)
+                case _:
+                    end_backend(self.cluster, self.chance)
+            if kind in ("postmaster", "backend"):  # a server may answer once more before PostgreSQL has noticed
+                await until(lambda: is_cut_off(witness), 10)
         await asyncio.sleep(0.03)
         await ready(self.servers, self.client, 1)
         if kind != "worker":

@@ -1,19 +1,21 @@
 """A frozen process, or a PostgreSQL that dies, stops nobody for longer than the timeouts say."""
 
 import asyncio
+import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import TaskNew
 from backend.core.database import Database
-from backend.core.embedded import Cluster
+from backend.core.embedded import Cluster, server
 from backend.core.errors import Overloaded
 from backend.core.settings import Settings
 from backend.operations import access, tasks
@@ -178,3 +180,17 @@ async def test_reads_and_writes_go_on_when_postgresql_was_restarted(tmp_path: Pa
         amount, pause = await restarted(cluster, how, ensured)
     by = "another process" if ensured else "the next connection"
     say(f"frozen: PostgreSQL ended and started by {by}: {amount} writes kept, the longest pause {pause:.1f} s")
+
+
+async def test_a_postgresql_that_recovers_from_a_crash_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FAST_SECONDS", 1)
+    with cluster_in(tmp_path / "own") as cluster:
+        with closing(psycopg2.connect(cluster.url)) as victim:
+            os.kill(victim.info.backend_pid, signal.SIGKILL)
+            await until(lambda: "was interrupted" in cluster.log.read_text(), 10)
+            assert await asyncio.to_thread(cluster.stop)
+        assert not cluster.running()
+        await asyncio.to_thread(cluster.ensure)
+        assert cluster.running()

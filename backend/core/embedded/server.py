@@ -12,6 +12,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import time
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from backend.core.embedded.files import Patience
 from backend.core.errors import StartError
 
 LOG_BYTES = 8 * 1024 * 1024  # a longer log makes room for a new one at the next start
+FAST_SECONDS = 20  # that a fast shutdown may take
 SOCKET = ".s.PGSQL.5432"
 NO_PROCESS = str(2**31 - 1)
 CONFIGURATION = """\
@@ -215,17 +217,22 @@ class Server:
             case _:
                 return True
 
-    def interrupt(self, pid: int) -> None:
-        """Ask a process that was found for a fast shutdown."""
+    def interrupt(self, pid: int, number: int = signal.SIGINT) -> None:
+        """Ask a process that was found for a shutdown: a fast one, or with SIGQUIT an immediate one."""
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, number)
 
     def stop(self, wait: Patience) -> bool:
         """Shut it down and wait until all its processes are gone; False if it didn't run."""
         if (pid := self.find()) is None:
             return False
         self.interrupt(pid)
+        hurry = time.monotonic() + FAST_SECONDS
         while self.find() == pid:
+            if time.monotonic() >= hurry:
+                # A fast shutdown never ends if it came during the recovery from a crash. This one does, and loses
+                # nothing: the next start recovers.
+                self.interrupt(pid, signal.SIGQUIT)
             wait()
         with files.locked(self.alive, wait):
             return True

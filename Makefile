@@ -25,8 +25,9 @@ demo: setup  ## See a squad work: a dozen tasks, several workers, one of them ki
 serve: setup  ## Start the server with the bundled PostgreSQL.
 	@$(BIN)/asq serve
 
+# Two at once, since many tests wait for a lease or a server; each file's tests stay together.
 test: setup  ## Run every test; at most ten minutes on two cores.
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 torture: setup  ## Run the campaigns ten times as long.
 	@SQUAD_TEST_SCALE=10 $(BIN)/python -m pytest tests/campaigns -s -o faulthandler_timeout=3600

@@ -1,9 +1,10 @@
+from uuid import UUID
+
 import pytest
 from sqlalchemy import text
 
 from agentsquad.schemas.squads import Squad, SquadEdit, SquadNew, Squads
 from backend.core.errors import AlreadyExists, Forbidden, NotFound
-from backend.models.base import new_id
 from backend.operations import squads
 from backend.operations.access import Actor, SquadRef
 from tests.operations.scene import Scene, account
@@ -57,7 +58,7 @@ async def test_found_by_id_and_by_name(scene: Scene) -> None:
         assert found == await scene.read(squads.get, actor, by_name)
 
 
-@pytest.mark.parametrize("named", ["webshop", "nonsense", str(new_id())])
+@pytest.mark.parametrize("named", ["webshop", "nonsense", str(UUID(int=7))])
 async def test_one_that_is_not_there_and_one_that_is_not_ones_own_look_the_same(scene: Scene, named: str) -> None:
     assert await scene.read(squads.get, scene.eve, SquadRef.parse(named)) is None
 

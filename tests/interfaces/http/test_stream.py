@@ -153,7 +153,7 @@ async def test_who_leaves_is_forgotten(site: Site, web: httpx.AsyncClient) -> No
 
 
 async def test_a_slow_reader_costs_little_and_misses_nothing(site: Site, web: httpx.AsyncClient, url: str) -> None:
-    amount, size = 2_000, 20_000
+    amount, size = 4_000, 20_000
     parts = urlsplit(url)
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -166,8 +166,8 @@ async def test_a_slow_reader_costs_little_and_misses_nothing(site: Site, web: ht
         tracemalloc.start()
         try:
             before = tracemalloc.get_traced_memory()[0]
-            for _ in range(10):
-                await tasks(web, "", *["x"] * (amount // 10), description="x" * size)
+            for _ in range(20):
+                await tasks(web, "", *["x"] * (amount // 20), description="x" * size)
             (channel,) = site.app.state.feed._channels.values()
             await until(lambda: channel.last == amount + 2, PATIENCE)
             grown = tracemalloc.get_traced_memory()[0] - before

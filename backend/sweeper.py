@@ -7,6 +7,7 @@ or the next round comes. Now and then it forgets answers that were kept for long
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,6 +16,7 @@ from backend.core.errors import Overloaded
 from backend.operations import idempotency, tasks
 
 EVERY: Final = 0.5  # seconds
+AGAIN: Final = 60.0  # seconds for which a squad that could not be swept is looked at again
 FORGET: Final = 600.0  # seconds between two removals of answers that were kept for long enough
 log = logging.getLogger(__name__)
 
@@ -23,9 +25,15 @@ async def run(database: Database) -> None:
     """Sweep until cancelled. A database that is away is asked again; a defect is logged, and the sweeping goes on."""
     clock = asyncio.get_running_loop().time
     forgotten = clock()
+    swept = 0.0
     while True:
         with _going_on("Leases"):
-            for row in await database.reads.rows(tasks.over):
+            # Only what was over lately: what left the board before is dead, and in the way while an old snapshot lasts.
+            # By the clock on the wall, which also counts the time that the machine slept.
+            began = time.time()
+            rows = await database.reads.rows(tasks.over, max(began - swept, 0.0) + AGAIN)
+            swept = began
+            for row in rows:
                 # Squad by squad: one that can't be swept keeps no other waiting.
                 with _going_on(f"Leases of the squad {row['squad_id']}"):
                     await database.transact(tasks.lapse, row["squad_id"])

@@ -31,7 +31,7 @@ async def lapsed(database: Database) -> list[SquadRef]:
             assert await tasks.claim(db, owner, squad) is not None
             made[squad.id] = squad
         # A person's lease has no end by itself.
-        await db.execute(text("UPDATE tasks SET lease_ends_at = clock_timestamp() - interval '1 s'"))
+        await db.execute(text("UPDATE tasks SET lease_ends_at = clock_timestamp()"))
     return [made[row["squad_id"]] for row in await database.reads.rows(tasks.over)]
 
 

@@ -6,7 +6,7 @@ from backend.models.idempotency import IdempotencyKey
 from backend.models.members import Member, MemberToken
 from backend.models.messages import Message, Recipient
 from backend.models.squads import Squad
-from backend.models.tasks import Attempt, Dependency, Task
+from backend.models.tasks import Attempt, Dependency, Mark, Task
 from backend.models.users import ApiKey, User
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Dependency",
     "Event",
     "IdempotencyKey",
+    "Mark",
     "Member",
     "MemberToken",
     "Message",

@@ -102,6 +102,21 @@ class Task(Timed, Base):
     )
 
 
+class Mark(Base):
+    """From where on to look in a queue of the board, or for leases that are over (operations/tasks/raise_mark.sql).
+
+    No task waits in the queue before `priority` and `number`; no lease ended before `at`.
+    """
+
+    __tablename__ = "marks"
+
+    squad_id: Mapped[UUID] = mapped_column(ForeignKey("squads.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    priority: Mapped[int | None]
+    number: Mapped[int | None]
+    at: Mapped[datetime | None]
+
+
 class Dependency(Base):
     """An edge: the task waits until the other one is done."""
 

@@ -5,8 +5,6 @@ import random
 from pathlib import Path
 
 import orjson
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import TaskNew
 from backend.core.database import Database
@@ -14,22 +12,19 @@ from backend.operations import tasks
 from tests.campaigns import checkers
 from tests.campaigns.crew import Crew, Journal, Team, found, patiently, say
 from tests.conftest import SCALE
+from tests.defects import changed, install
 
 PROCESSES = 4
 EACH = 3  # makers in one process
 BATCHES = 12 * SCALE  # of one maker
 
-FOLDER = Path(tasks.__file__).parent
 TAKEN = "IF p_lock THEN"
 
 
 def lock_last() -> list[str]:
     """`enter_squad` that locks nothing, and `create_tasks` that locks when the numbers have been given."""
-    enter, create = ((FOLDER / f"{name}.sql").read_text() for name in ("../enter_squad", "create_tasks"))
-    assert TAKEN in enter
-    assert "BEGIN" in create
     late = "BEGIN\n    PERFORM FROM squads WHERE id = p_squad FOR NO KEY UPDATE;"
-    return [enter.replace(TAKEN, "IF false THEN"), create.replace("BEGIN", late, 1)]
+    return changed("enter_squad", (TAKEN, "IF false THEN")) + changed("create_tasks", ("BEGIN", late))
 
 
 async def work(journal: Journal, team: Team, seed: int, batches: int) -> None:
@@ -78,11 +73,7 @@ async def test_numbers_are_given_once_and_without_a_gap(database: Database, tmp_
 
 
 async def test_control_with_the_lock_taken_last_batches_break(database: Database, tmp_path: Path) -> None:
-    async def install(session: AsyncSession) -> None:
-        for function in lock_last():
-            await session.execute(text(function))
-
-    await database.transact(install)
+    await database.transact(install, lock_last())
     _, wrong = await campaign(database, tmp_path / "crew")
     assert any("broke: IntegrityError" in sentence for sentence in wrong)
     say(f"batches, control: with the lock taken last {len(wrong)} violations")

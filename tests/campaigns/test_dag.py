@@ -9,11 +9,8 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import CancelNew, CompleteNew, FailNew, TaskNew
-from backend import operations
 from backend.core.database import Database
 from backend.core.errors import SquadError
 from backend.operations import tasks
@@ -21,12 +18,12 @@ from backend.operations.access import Actor
 from tests.campaigns import checkers
 from tests.campaigns.crew import Crew, Journal, Team, found, patiently, say
 from tests.conftest import SCALE
+from tests.defects import changed, install
 
 PROCESSES = 4
 EACH = 3  # writers in one process
 MOVES = 60  # of one writer, times the scale
 WINDOW = 24  # the newest tasks, among which edges are laid: few enough that they meet
-FOLDER = Path(operations.__file__).parent
 TAKEN = "IF p_lock THEN"
 LAST = "BEGIN\n    PERFORM FROM squads WHERE id = p_squad FOR NO KEY UPDATE;"
 DONE = "o.status <> 'done'"
@@ -152,22 +149,6 @@ async def finish(database: Database, team: Team) -> None:
             await database.transact(tasks.complete, actor, team.squad, claim["task"]["number"], given)
 
 
-def sources(**replaced: tuple[str, str]) -> list[str]:
-    """Functions with one thing wrong in each of their files."""
-    found = []
-    for name, (right, wrong) in replaced.items():
-        source = next(FOLDER.rglob(f"{name}.sql")).read_text()
-        assert right in source
-        found += source.replace(right, wrong).split("\n\n-- ")
-    return found
-
-
-async def install(session: AsyncSession, functions: list[str]) -> None:
-    """Put them in the place of the right ones."""
-    for function in functions:
-        await session.execute(text(f"-- {function}"))
-
-
 async def test_the_graph_stays_one_and_everything_comes_to_an_end_or_says_why_not(
     database: Database, tmp_path: Path
 ) -> None:
@@ -187,7 +168,9 @@ async def test_the_graph_stays_one_and_everything_comes_to_an_end_or_says_why_no
 async def test_control_with_the_lock_taken_last_there_are_cycles_stuck_tasks_and_numbers_twice(
     database: Database, tmp_path: Path
 ) -> None:
-    await database.transact(install, sources(enter_squad=(TAKEN, "IF false THEN"), append_events=("BEGIN", LAST)))
+    await database.transact(
+        install, changed("enter_squad", (TAKEN, "IF false THEN")) + changed("append_events", ("BEGIN", LAST))
+    )
     _, wrong, _ = await campaign(database, tmp_path / "crew", MOVES)
     counts = {
         what: sum(what in sentence for sentence in wrong)
@@ -198,7 +181,7 @@ async def test_control_with_the_lock_taken_last_there_are_cycles_stuck_tasks_and
 
 
 async def test_control_freed_too_soon_tasks_are_claimed_early(database: Database, tmp_path: Path) -> None:
-    await database.transact(install, sources(settle_tasks=(DONE, "false")))
+    await database.transact(install, changed("settle_tasks", (DONE, "false")))
     after, _, _ = await campaign(database, tmp_path / "crew", MOVES)
     assert checkers.early(after) != []
 

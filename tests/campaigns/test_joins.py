@@ -5,8 +5,6 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import orjson
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import CompleteNew, TaskNew
 from backend.core.database import Database
@@ -14,10 +12,10 @@ from backend.operations import tasks
 from tests.campaigns import checkers
 from tests.campaigns.crew import CONTEXT, Crew, Journal, Team, found, patiently, say
 from tests.conftest import SCALE
+from tests.defects import changed, install
 
 COUPLES = 2  # of processes, each completing one half of a pair
 PAIRS = 100 * SCALE  # of each couple
-FOLDER = Path(tasks.__file__).parent
 TAKEN_FIRST = "enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name)"
 TAKEN_NEVER = "enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name, false)"
 APPEND = "PERFORM append_events("
@@ -26,10 +24,7 @@ TAKE = "PERFORM FROM squads WHERE id = p_squad FOR NO KEY UPDATE;\n    "
 
 def lock_last() -> list[str]:
     """`complete_task`, with the squad's lock taken only when all has been decided."""
-    complete, settle = ((FOLDER / f"{name}.sql").read_text() for name in ("complete_task", "settle_tasks"))
-    assert TAKEN_FIRST in complete
-    assert APPEND in settle
-    return [complete.replace(TAKEN_FIRST, TAKEN_NEVER), settle.replace(APPEND, TAKE + APPEND, 1)]
+    return changed("complete_task", (TAKEN_FIRST, TAKEN_NEVER)) + changed("settle_tasks", (APPEND, TAKE + APPEND))
 
 
 async def work(_journal: Journal, team: Team, index: int, numbers: list[int], together: Barrier) -> None:
@@ -74,12 +69,7 @@ async def test_none_is_left_behind(database: Database, tmp_path: Path) -> None:
 
 
 async def test_control_with_the_lock_taken_last_some_are(database: Database, tmp_path: Path) -> None:
-    async def install(session: AsyncSession) -> None:
-        for source in lock_last():
-            for function in source.split("\n\n-- "):
-                await session.execute(text("-- " + function))
-
-    await database.transact(install)
+    await database.transact(install, lock_last())
     after = await campaign(database, tmp_path / "crew", 50)
     wrong = checkers.stuck(after)
     assert wrong != []

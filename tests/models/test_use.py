@@ -18,7 +18,20 @@ from sqlalchemy.orm import Session, configure_mappers, load_only, selectinload
 
 from backend.core.database import Database
 from backend.core.settings import Settings
-from backend.models import Attempt, Base, Dependency, Event, Member, MemberToken, Message, Recipient, Squad, Task, User
+from backend.models import (
+    Attempt,
+    Base,
+    Dependency,
+    Event,
+    Mark,
+    Member,
+    MemberToken,
+    Message,
+    Recipient,
+    Squad,
+    Task,
+    User,
+)
 from backend.models.base import new_id
 
 REPOSITORY = Path(__file__).parents[2]
@@ -434,6 +447,7 @@ async def fill(db: AsyncSession, squad_id: UUID) -> None:
     db.add(MemberToken(squad_id=squad_id, member_id=member, digest=b"x"))
     db.add(Message(squad_id=squad_id, position=1, sender_id=member, task_number=1, body="…", sent_at=func.now()))
     await db.flush()
+    db.add(Mark(squad_id=squad_id, name="role/", priority=0, number=1))
     db.add(Recipient(squad_id=squad_id, position=1, member_id=member))
     await db.commit()
 

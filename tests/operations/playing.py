@@ -17,6 +17,7 @@ from backend.core.errors import SquadError
 from backend.core.settings import Settings
 from backend.operations import tasks
 from backend.operations.access import Actor, SquadRef
+from tests.defects import install
 from tests.operations import folding
 from tests.operations.model import Board, By, Member, Task
 from tests.operations.scene import Scene, play
@@ -34,7 +35,7 @@ class Loop:
         self._runner = asyncio.Runner()
         self._database = Database(Settings(DATABASE_URL=url))
         self.connection: AsyncConnection = self.run(self._connect())
-        self.defect: list[str] = []  # functions that are installed in place of the right ones
+        self.instead: list[str] = []  # functions that are installed in place of others
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
@@ -74,9 +75,8 @@ class Played(RuleBasedStateMachine):
         self._outer = await self.loop.connection.begin()
         # Between two steps there may be more of Hypothesis than the server's patience.
         await self.loop.connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        for function in self.loop.defect:
-            await self.loop.connection.exec_driver_sql(f"-- {function}")
         db = AsyncSession(self.loop.connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+        await install(db, self.loop.instead)
         return await play(db, lease_seconds=limits.LEASE_MAX)  # it ends when the machine says so, and not before
 
     def teardown(self) -> None:

@@ -13,6 +13,7 @@ FUNCTIONS = {
     "append_events": r"""
 -- Appends events to a squad's log, in the array's order, at the positions that follow the last one. Only
 -- under the squad's lock: then the order of positions is the order of commits, without a gap.
+-- Lowers the marks of queues into which a task came (tasks/raise_mark.sql).
 -- Says in a setting of the transaction whose log it was, so that the bell can be rung after the commit.
 CREATE OR REPLACE FUNCTION append_events(p_squad uuid, p_actor jsonb, p_events jsonb)
 RETURNS bigint LANGUAGE plpgsql AS $$
@@ -24,6 +25,9 @@ BEGIN
     SELECT p_squad, v_last + e.ordinality, e.value ->> 'kind', clock_timestamp(), p_actor,
         (e.value ->> 'task')::int, (e.value ->> 'attempt')::int, coalesce(e.value -> 'data', '{}')
     FROM jsonb_array_elements(p_events) WITH ORDINALITY e;
+    IF p_events @? '$[*].data ? (@.status == "todo")' THEN
+        PERFORM lower_marks(p_squad, p_events);
+    END IF;
     PERFORM set_config('agentsquad.rang', p_squad::text, true);
     RETURN v_last + jsonb_array_length(p_events);
 END $$;
@@ -310,8 +314,8 @@ END $$;
 -- Claims a task by its number, or the next ones: assigned to the member, else of its role, else of no role;
 -- in each a review before new work, then by priority and age. A review of one's own work is nobody's.
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
--- Each range in turn, on its own partial index, and an update by number instead of a join: so the plan stays
--- flat at a million tasks, also as a generic one.
+-- Each range in turn, on its own partial index from its mark on (raise_mark.sql), and an update by number instead of a
+-- join: so the plan stays flat at a million tasks, also as a generic one. No row is locked: the squad is.
 CREATE OR REPLACE FUNCTION claim_tasks(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -322,6 +326,7 @@ DECLARE
     v_number int;
     v_events jsonb := '[]';
     v_items jsonb := '[]';
+    v_mark marks;
     t tasks;
 BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
@@ -351,36 +356,41 @@ BEGIN
     ELSIF scope.member_paused OR scope.squad_paused THEN
         RETURN NULL;
     ELSE
+        v_mark := mark_of(scope.squad_id, queue_of(scope.member_id, ''));
         v_numbers := ARRAY(
             SELECT number FROM tasks
             WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NOT NULL
-                AND assignee_id = scope.member_id
-            ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit);
+                AND assignee_id = scope.member_id AND (priority, number) >= (v_mark.priority, v_mark.number)
+            ORDER BY priority, number LIMIT p_limit);
         IF cardinality(v_numbers) < p_limit AND scope.role <> '' THEN
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'in_review' AND holder_id IS NULL
                     AND review = scope.role AND worker_id IS DISTINCT FROM scope.member_id
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF cardinality(v_numbers) < p_limit AND scope.role <> '' THEN
+            v_mark := mark_of(scope.squad_id, queue_of(NULL, scope.role));
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NULL AND role = scope.role
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                    AND (priority, number) >= (v_mark.priority, v_mark.number)
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF cardinality(v_numbers) < p_limit THEN
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'in_review' AND holder_id IS NULL
                     AND review = '' AND worker_id IS DISTINCT FROM scope.member_id
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF cardinality(v_numbers) < p_limit THEN
+            v_mark := mark_of(scope.squad_id, queue_of(NULL, ''));
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NULL AND role = ''
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                    AND (priority, number) >= (v_mark.priority, v_mark.number)
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF v_numbers = '{}' THEN
             RETURN NULL;
@@ -395,6 +405,14 @@ BEGIN
                 THEN v_now + make_interval(secs => scope.lease_seconds) END
         WHERE squad_id = scope.squad_id AND number = v_number
         RETURNING * INTO t;
+        -- The last queue's mark is at hand; another queue's is raised by a claim that ends there. A mark that moved
+        -- with every claim would leave as many dead rows as it avoids.
+        IF p_number IS NULL AND t.status = 'in_progress' AND v_mark.name = queue_of(t.assignee_id, t.role)
+            AND (t.number > v_mark.number + 100 AND t.priority = v_mark.priority
+                OR t.priority <> v_mark.priority AND clock_timestamp() > v_now + interval '1 ms') THEN
+            PERFORM raise_mark(t.squad_id, v_mark.name, t.priority, t.number);
+            v_mark := mark_of(t.squad_id, v_mark.name);
+        END IF;
         INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, started_at)
         VALUES (t.squad_id, t.number, t.attempt, claim_kind(t), t.holder_id, v_now);
         v_events := v_events || task_event(t, 'task.claimed', jsonb_build_object('kind', claim_kind(t)));
@@ -780,17 +798,27 @@ END $$;
 -- Takes back, under the squad's lock, every attempt whose lease is over: its task is free again, or failed
 -- when no try is left. A review that lapsed is free for another reviewer; it was no try at the work.
 -- What is over is asked for in its index's own order: a plan that was made while the board was empty, and is
--- kept, would otherwise go through all tasks of the squad in theirs.
+-- kept, would otherwise go through all tasks of the squad in theirs. And only since the last time, which is noted
+-- every two seconds (raise_mark.sql): a lease never ends before it was given. A clock that was set back starts anew.
 CREATE OR REPLACE FUNCTION lapse_tasks(p_squad uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_events jsonb := '[]';
     v_failed int[] := '{}';
-    v_over int[] := ARRAY(
-        SELECT number FROM tasks
-        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now ORDER BY lease_ends_at);
+    v_over int[];
+    v_since timestamptz;
     t tasks;
 BEGIN
+    SELECT at INTO v_since FROM marks WHERE squad_id = p_squad AND name = 'leases' AND at <= v_now;
+    v_over := ARRAY(
+        SELECT number FROM tasks
+        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now
+            AND lease_ends_at >= coalesce(v_since, '-infinity')
+        ORDER BY lease_ends_at);
+    IF v_since IS NULL OR v_since < v_now - interval '2 s' THEN
+        INSERT INTO marks (squad_id, name, at) VALUES (p_squad, 'leases', v_now)
+        ON CONFLICT (squad_id, name) DO UPDATE SET at = excluded.at;
+    END IF;
     IF v_over = '{}' THEN
         RETURN 0;
     END IF;
@@ -816,6 +844,51 @@ BEGIN
     END IF;
     RETURN jsonb_array_length(v_events);
 END $$;
+""",
+    "raise_mark": r"""
+-- Marks say from where on to look, so that a claim doesn't step over what was claimed before it: while somebody
+-- holds an old snapshot, every task that left a queue leaves a dead entry in front of it, for as long as that lasts.
+
+-- The queue in which a free task waits: its assignee's, or its role's.
+CREATE OR REPLACE FUNCTION queue_of(p_assignee uuid, p_role text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN p_assignee IS NULL THEN 'role/' || p_role ELSE 'member/' || p_assignee END
+$$;
+
+-- From where on a queue is to be looked through.
+CREATE OR REPLACE FUNCTION mark_of(p_squad uuid, p_queue text) RETURNS marks LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    m marks;
+BEGIN
+    SELECT * INTO m FROM marks WHERE squad_id = p_squad AND name = p_queue;
+    IF NOT FOUND THEN
+        m.name := p_queue;
+        m.priority := 0;
+        m.number := 0;
+    END IF;
+    RETURN m;
+END $$;
+
+-- Nothing waits in a queue before this priority and number: the first one was claimed.
+CREATE OR REPLACE FUNCTION raise_mark(p_squad uuid, p_queue text, p_priority int, p_number int)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO marks (squad_id, name, priority, number) VALUES (p_squad, p_queue, p_priority, p_number)
+    ON CONFLICT (squad_id, name) DO UPDATE SET priority = excluded.priority, number = excluded.number
+$$;
+
+-- Whatever leaves a task free says so in its event; if it stands before its queue's mark, the mark goes back to it.
+CREATE OR REPLACE FUNCTION lower_marks(p_squad uuid, p_events jsonb) RETURNS void LANGUAGE sql AS $$
+    UPDATE marks m SET priority = freed.priority, number = freed.number
+    FROM (
+        SELECT DISTINCT ON (queue_of(t.assignee_id, t.role))
+            queue_of(t.assignee_id, t.role) AS queue, t.priority, t.number
+        FROM tasks t
+        WHERE t.squad_id = p_squad AND t.status = 'todo' AND t.number = ANY (ARRAY(
+            SELECT (e ->> 'task')::int FROM jsonb_array_elements(p_events) e WHERE e -> 'data' ->> 'status' = 'todo'))
+        ORDER BY queue_of(t.assignee_id, t.role), t.priority, t.number
+    ) freed
+    WHERE m.squad_id = p_squad AND m.name = freed.queue
+        AND (freed.priority, freed.number) < (m.priority, m.number)
+$$;
 """,
     "release_task": r"""
 -- Gives the live attempt back, which uses no try: the task, or its review, is free again.

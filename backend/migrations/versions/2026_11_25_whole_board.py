@@ -86,11 +86,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("actor_id", "key", name=op.f("pk_idempotency_keys")),
     )
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
+    op.create_table(
+        "marks",
+        sa.Column("squad_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=True),
+        sa.Column("number", sa.Integer(), nullable=True),
+        sa.Column("at", TIME, nullable=True),
+        sa.ForeignKeyConstraint(["squad_id"], ["squads.id"], name=op.f("fk_marks_squad_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("squad_id", "name", name=op.f("pk_marks")),
+    )
 
 
 def downgrade() -> None:
     """Revert. What the older board has no word for becomes the nearest that it has."""
-    for table in ("idempotency_keys", "recipients", "messages"):
+    for table in ("marks", "idempotency_keys", "recipients", "messages"):
         op.drop_table(table)
     for name in ("claim_review", "role", "holder", "assignee", "parent"):
         op.drop_index(f"ix_tasks_{name}", "tasks")

@@ -1,8 +1,8 @@
 -- Claims a task by its number, or the next ones: assigned to the member, else of its role, else of no role;
 -- in each a review before new work, then by priority and age. A review of one's own work is nobody's.
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
--- Each range in turn, on its own partial index, and an update by number instead of a join: so the plan stays
--- flat at a million tasks, also as a generic one.
+-- Each range in turn, on its own partial index from its mark on (raise_mark.sql), and an update by number instead of a
+-- join: so the plan stays flat at a million tasks, also as a generic one. No row is locked: the squad is.
 CREATE OR REPLACE FUNCTION claim_tasks(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -13,6 +13,7 @@ DECLARE
     v_number int;
     v_events jsonb := '[]';
     v_items jsonb := '[]';
+    v_mark marks;
     t tasks;
 BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
@@ -42,36 +43,41 @@ BEGIN
     ELSIF scope.member_paused OR scope.squad_paused THEN
         RETURN NULL;
     ELSE
+        v_mark := mark_of(scope.squad_id, queue_of(scope.member_id, ''));
         v_numbers := ARRAY(
             SELECT number FROM tasks
             WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NOT NULL
-                AND assignee_id = scope.member_id
-            ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit);
+                AND assignee_id = scope.member_id AND (priority, number) >= (v_mark.priority, v_mark.number)
+            ORDER BY priority, number LIMIT p_limit);
         IF cardinality(v_numbers) < p_limit AND scope.role <> '' THEN
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'in_review' AND holder_id IS NULL
                     AND review = scope.role AND worker_id IS DISTINCT FROM scope.member_id
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF cardinality(v_numbers) < p_limit AND scope.role <> '' THEN
+            v_mark := mark_of(scope.squad_id, queue_of(NULL, scope.role));
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NULL AND role = scope.role
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                    AND (priority, number) >= (v_mark.priority, v_mark.number)
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF cardinality(v_numbers) < p_limit THEN
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'in_review' AND holder_id IS NULL
                     AND review = '' AND worker_id IS DISTINCT FROM scope.member_id
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF cardinality(v_numbers) < p_limit THEN
+            v_mark := mark_of(scope.squad_id, queue_of(NULL, ''));
             v_numbers := v_numbers || ARRAY(
                 SELECT number FROM tasks
                 WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NULL AND role = ''
-                ORDER BY priority, number FOR NO KEY UPDATE SKIP LOCKED LIMIT p_limit - cardinality(v_numbers));
+                    AND (priority, number) >= (v_mark.priority, v_mark.number)
+                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
         END IF;
         IF v_numbers = '{}' THEN
             RETURN NULL;
@@ -86,6 +92,14 @@ BEGIN
                 THEN v_now + make_interval(secs => scope.lease_seconds) END
         WHERE squad_id = scope.squad_id AND number = v_number
         RETURNING * INTO t;
+        -- The last queue's mark is at hand; another queue's is raised by a claim that ends there. A mark that moved
+        -- with every claim would leave as many dead rows as it avoids.
+        IF p_number IS NULL AND t.status = 'in_progress' AND v_mark.name = queue_of(t.assignee_id, t.role)
+            AND (t.number > v_mark.number + 100 AND t.priority = v_mark.priority
+                OR t.priority <> v_mark.priority AND clock_timestamp() > v_now + interval '1 ms') THEN
+            PERFORM raise_mark(t.squad_id, v_mark.name, t.priority, t.number);
+            v_mark := mark_of(t.squad_id, v_mark.name);
+        END IF;
         INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, started_at)
         VALUES (t.squad_id, t.number, t.attempt, claim_kind(t), t.holder_id, v_now);
         v_events := v_events || task_event(t, 'task.claimed', jsonb_build_object('kind', claim_kind(t)));

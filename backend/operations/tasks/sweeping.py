@@ -23,6 +23,8 @@ async def lapse(session: AsyncSession, squad_id: UUID) -> int:
     return int(await call(session, "lapse_tasks(:squad)", squad=squad_id))
 
 
-def over() -> AnySelect:
-    """The squads in which a lease is over. Asked by the server itself, for nobody."""
-    return select(Task.squad_id).where(Task.lease_ends_at <= func.statement_timestamp()).distinct()
+def over(seconds: float = 1e9) -> AnySelect:
+    """The squads in which a lease is over since so many seconds at most. Asked by the server itself, for nobody."""
+    now = func.statement_timestamp()
+    ago = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return select(Task.squad_id).where(Task.lease_ends_at <= now, Task.lease_ends_at > now - ago).distinct()

@@ -316,9 +316,11 @@ END $$;
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
 -- Each range in turn, on its own partial index from its mark on (raise_mark.sql), and an update by number instead of a
 -- join: so the plan stays flat at a million tasks, also as a generic one. No row is locked: the squad is.
+-- Here and where a plan cache mode is set besides, planning anew at each call would take longer than the work; a test
+-- freezes the plans.
 CREATE OR REPLACE FUNCTION claim_tasks(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     scope record;
     v_now timestamptz;
@@ -454,7 +456,7 @@ $$;
 CREATE OR REPLACE FUNCTION complete_task(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text,
     p_number int, p_attempt int, p_result jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     scope record;
     v_now timestamptz;
@@ -481,7 +483,7 @@ END $$;
 -- The numbers are given by the caller, who has checked names, numbers and cycles.
 CREATE OR REPLACE FUNCTION create_tasks(
     p_squad uuid, p_creator uuid, p_actor jsonb, p_tries int, p_tasks jsonb, p_edges jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_first int := (p_tasks -> 0 ->> 'number')::int;
@@ -1047,7 +1049,7 @@ $$;
 -- dependents and the parents that waited for them, or leave dependents stuck, of which the owner is told.
 CREATE OR REPLACE FUNCTION settle_tasks(
     p_squad uuid, p_actor jsonb, p_events jsonb, p_ended int[], p_now timestamptz
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_events jsonb := p_events;
     v_with_stuck jsonb;

@@ -37,7 +37,7 @@ $$;
 -- dependents and the parents that waited for them, or leave dependents stuck, of which the owner is told.
 CREATE OR REPLACE FUNCTION settle_tasks(
     p_squad uuid, p_actor jsonb, p_events jsonb, p_ended int[], p_now timestamptz
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_events jsonb := p_events;
     v_with_stuck jsonb;

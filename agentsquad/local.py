@@ -1,4 +1,4 @@
-"""What the command line finds on this machine: the home folder, the key in it, and the servers that run."""
+"""What is found on this machine: the home folder, the key in it, and the servers that run."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 HOME: Final = "~/.agentsquad"
-URL: Final = "http://127.0.0.1:8000"
 KEY: Final = "key"
 SERVERS: Final = "servers"
 UNFINISHED: Final = ".new"
@@ -21,22 +20,6 @@ UNFINISHED: Final = ".new"
 def home() -> Path:
     """`SQUAD_HOME`, or the default."""
     return Path(os.environ.get("SQUAD_HOME") or HOME).expanduser().absolute()
-
-
-def key() -> str | None:
-    """The secret to come with: from the environment, else the first key that the server left here."""
-    for name in ("SQUAD_TOKEN", "SQUAD_API_KEY"):
-        if os.environ.get(name):
-            return os.environ[name]
-    with contextlib.suppress(OSError):
-        return (home() / KEY).read_text().strip()
-    return None
-
-
-def url() -> str:
-    """The server to talk to: from the environment, else one that runs here, else the default address."""
-    given = os.environ.get("SQUAD_URL")
-    return given or next((address for _, address in running(home())), URL)
 
 
 @contextlib.contextmanager

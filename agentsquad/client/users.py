@@ -1,0 +1,37 @@
+"""Accounts and their API keys."""
+
+from agentsquad.client.wire import Wire
+from agentsquad.schemas.users import Key, KeyNew, Keys, KeySecret, User, UserEdit, UserNew, Users
+
+
+class UserCalls(Wire):
+    """What is asked of accounts and keys."""
+
+    async def user(self) -> User:
+        """One's own account."""
+        return await self._ask(User, "GET", "/users/me")
+
+    async def users(self) -> list[User]:
+        """All accounts, for an administrator; oneself for others."""
+        return [user async for user in self._items(Users, "/users")]
+
+    async def create_user(self, new: UserNew) -> User:
+        """Make an account. Administrators only; `create_key` gives it a key."""
+        return await self._ask(User, "POST", "/users", new)
+
+    async def update_user(self, user_id: str, edit: UserEdit) -> User:
+        """Change an account. Administrators only."""
+        return await self._ask(User, "PATCH", f"/users/{user_id}", edit)
+
+    async def keys(self) -> list[Key]:
+        """One's own API keys, newest first."""
+        return (await self._ask(Keys, "GET", "/keys")).items
+
+    async def create_key(self, name: str = "", *, user_id: str | None = None) -> KeySecret:
+        """Make an API key, for oneself or, as an administrator, for another account."""
+        path = "/keys" if user_id is None else f"/users/{user_id}/keys"
+        return await self._ask(KeySecret, "POST", path, KeyNew(name=name))
+
+    async def revoke_key(self, key_id: str) -> None:
+        """End an API key: it is dead everywhere within a second."""
+        await self._answer("DELETE", f"/keys/{key_id}")

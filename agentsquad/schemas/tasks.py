@@ -241,6 +241,10 @@ class Heartbeat(BaseModel):
     unread: int
 
 
+class TokenOfAttemptNew(Held):
+    """A token for whatever the holder starts; it is good for as long as the claim is live."""
+
+
 class HeartbeatsNew(Incoming):
     """A sign of life of several claims."""
 

@@ -20,8 +20,8 @@ async def split(folder: Path) -> str:
         )
         for index, task in enumerate(planned)
     ]
-    async with AsyncClient(member=os.environ["SQUAD_MEMBER"]) as client:
-        made = await client.create_tasks(os.environ["SQUAD_ID"], batch)
+    async with AsyncClient() as client:
+        made = await client.create_tasks(batch)
     return f"Split into {len(made)} tasks, #{made[0].number} to #{made[-1].number}."
 
 

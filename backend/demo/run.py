@@ -59,7 +59,7 @@ async def run(folder: Path, report: Path, picture: Path | None = None) -> None:
             async with AsyncClient(url, (home / local.KEY).read_text().strip()) as client:
                 squad = await client.create_squad(SquadNew(name="demo", lease_seconds=LEASE))
                 await client.create_tasks(
-                    "demo", [TaskNew(title=f"Review {folder.name}", role="lead", input={"folder": str(folder)})]
+                    [TaskNew(title=f"Review {folder.name}", role="lead", input={"folder": str(folder)})]
                 )
                 workers = {name: await processes.worker(url, str(squad.id), name) for name in WORKERS}
                 with Show(folder, picture) as show:
@@ -69,7 +69,7 @@ async def run(folder: Path, report: Path, picture: Path | None = None) -> None:
                     except TimeoutError:
                         raise StartError(f"The squad wasn't ready after {LIMIT:.0f} s; try a smaller folder.") from None
                 await asyncio.to_thread(report.write_text, done.result["markdown"], encoding="utf-8")
-                show.summary(report, await client.board("demo"), time.monotonic() - started)
+                show.summary(report, await client.board(), time.monotonic() - started)
 
 
 def _check(folder: Path, report: Path) -> None:
@@ -93,9 +93,9 @@ async def _watch(client: AsyncClient, show: Show, victim: asyncio.subprocess.Pro
     """Follow the log until the report is there; kill the victim as soon as it holds a task."""
     position = 0
     while True:
-        page = await client.events("demo", position)
+        page = await client.events(position)
         position = page.last
-        board = await client.board("demo")
+        board = await client.board()
         for event in page.items:
             show.event(event, board)
             if _holds(event, VICTIM) and victim.returncode is None:
@@ -103,7 +103,7 @@ async def _watch(client: AsyncClient, show: Show, victim: asyncio.subprocess.Pro
                 show.say(f"{VICTIM} is killed with SIGKILL while it holds #{event.task}; its lease ends by itself.")
         show.board(board)
         if report := _report(board):
-            return await client.task("demo", report)
+            return await client.task(report)
         await asyncio.sleep(LOOK)
 
 
@@ -142,7 +142,7 @@ class _Processes:
 
     async def worker(self, url: str, squad: str, name: str) -> asyncio.subprocess.Process:
         module = "backend.demo.lead" if WORKERS[name] == "lead" else "backend.demo.work"
-        options = ["--as", name, "--role", WORKERS[name], "--squad", squad, "--poll", "0.2", "--stdin", "none"]
+        options = ["--as", name, "--role", WORKERS[name], "--squad", squad, "--stdin", "none"]
         command = [sys.executable, "-m", module]
         return await self.start("work", *options, "--", *command, SQUAD_URL=url, DEMO_PACE=str(PACE))
 

@@ -58,6 +58,7 @@ class Credentials:
             return None
         if secret.startswith(keys.MEMBER):
             row = await self._database.reads.row(keys.member_of, digest)
-            return row and Actor(member_id=row["member_id"], squad_id=row["squad_id"])
+            claim = row and row["attempt"] and f"{row['task_number']}/{row['attempt']}"
+            return row and Actor(member_id=row["member_id"], squad_id=row["squad_id"], claim=claim)
         row = await self._database.reads.row(keys.user_of, digest)
         return row and Actor(user_id=row["user_id"], is_admin=row["is_admin"])

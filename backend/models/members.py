@@ -40,7 +40,7 @@ class Member(Timed, Base):
 
 
 class MemberToken(Base):
-    """A token that acts as its member. Only the SHA-256 of its text is stored."""
+    """A token that acts as its member; one of an attempt only as long as that is live. Only its SHA-256 is stored."""
 
     __tablename__ = "member_tokens"
 
@@ -51,8 +51,17 @@ class MemberToken(Base):
     digest: Mapped[bytes] = mapped_column(index=True)
     created_at: Mapped[Created]
     revoked_at: Mapped[datetime | None]
+    task_number: Mapped[int | None]
+    attempt: Mapped[int | None]
 
     __table_args__ = (
         ForeignKeyConstraint(["squad_id", "member_id"], ["members.squad_id", "members.id"], ondelete="CASCADE"),
         UniqueConstraint("squad_id", "digest"),
+        CheckConstraint("(task_number IS NULL) = (attempt IS NULL)", name="attempt"),
+        Index(
+            "ix_member_tokens_attempt",
+            "squad_id",
+            "member_id",
+            postgresql_where=text("task_number IS NOT NULL"),
+        ),
     )

@@ -37,6 +37,7 @@ class Actor:
         squad_id: that member's squad.
         is_admin: whether the account manages users. It opens no squad.
         acts_as: name of the external member for whom a squad's owner speaks.
+        claim: the attempt of a token that is good for one only.
     """
 
     user_id: UUID | None = None
@@ -44,6 +45,7 @@ class Actor:
     squad_id: UUID | None = None
     is_admin: bool = False
     acts_as: str | None = None
+    claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

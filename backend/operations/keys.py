@@ -10,12 +10,12 @@ import zlib
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, exists, func, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.errors import Forbidden, NotFound
 from backend.core.statements import AnySelect
-from backend.models import ApiKey, Member, MemberToken, User
+from backend.models import ApiKey, Member, MemberToken, Task, User
 from backend.operations import documents
 from backend.operations.access import Actor
 
@@ -59,14 +59,26 @@ def user_of(digest: bytes) -> AnySelect:
 
 
 def member_of(digest: bytes) -> AnySelect:
-    """The member that a token stands for."""
+    """The member that a token stands for, and the attempt if it is one's: then only while that is live."""
+    live = exists().where(
+        Task.squad_id == MemberToken.squad_id,
+        Task.number == MemberToken.task_number,
+        Task.attempt == MemberToken.attempt,
+        Task.holder_id == MemberToken.member_id,
+        or_(Task.lease_ends_at.is_(None), Task.lease_ends_at > func.statement_timestamp()),
+    )
     return (
-        select(Member.squad_id, Member.id.label("member_id"))
+        select(Member.squad_id, Member.id.label("member_id"), MemberToken.task_number, MemberToken.attempt)
         .join(
             MemberToken,
             (MemberToken.squad_id == Member.squad_id) & (MemberToken.member_id == Member.id),
         )
-        .where(MemberToken.digest == digest, MemberToken.revoked_at.is_(None), Member.retired_at.is_(None))
+        .where(
+            MemberToken.digest == digest,
+            MemberToken.revoked_at.is_(None),
+            Member.retired_at.is_(None),
+            or_(MemberToken.task_number.is_(None), live),
+        )
     )
 
 

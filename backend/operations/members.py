@@ -223,7 +223,11 @@ def tokens(actor: Actor, squad: SquadRef, member: MemberRef) -> AnySelect:
     """Tokens of a member, without their secrets, newest first."""
     item = (
         select(MemberToken.id, MemberToken.name, MemberToken.created_at, MemberToken.revoked_at)
-        .where(MemberToken.squad_id == Member.squad_id, MemberToken.member_id == Member.id)
+        .where(
+            MemberToken.squad_id == Member.squad_id,
+            MemberToken.member_id == Member.id,
+            MemberToken.task_number.is_(None),
+        )
         .order_by(MemberToken.created_at.desc(), MemberToken.id)
         .correlate(Member)
         .lateral("item")

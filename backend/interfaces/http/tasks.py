@@ -8,6 +8,7 @@ from agentsquad.schemas import limits
 from agentsquad.schemas import tasks as schemas
 from agentsquad.schemas.fields import Part
 from agentsquad.schemas.tasks import TaskChanged
+from agentsquad.schemas.users import KeySecret
 from backend.interfaces.http import answers
 from backend.interfaces.http.dependencies import Db, InSquad, Live, Number, Who, Writes, still_known
 from backend.interfaces.http.errors import Router
@@ -109,6 +110,15 @@ async def tasks_claim(writer: Writes, squad: InSquad, number: Number) -> Respons
 async def tasks_heartbeat(writer: Writes, squad: InSquad, number: Number, given: schemas.HeartbeatNew) -> Response:
     """Extend the lease of a live claim."""
     return await writer.write(tasks.heartbeat, squad, number, given)
+
+
+@router.post("/{number:digits}/token", status_code=201)
+async def tasks_create_token(
+    writer: Writes, squad: InSquad, number: Number, given: schemas.TokenOfAttemptNew
+) -> KeySecret:
+    """Make a token that acts as the holder until the attempt ends. Its text is in this answer and never again."""
+    made = await writer.result(tasks.create_token, squad, number, given)
+    return KeySecret(id=made.id, secret=made.secret)
 
 
 @router.post("/{number:digits}/complete", response_model=TaskChanged)

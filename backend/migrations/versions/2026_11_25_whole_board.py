@@ -74,6 +74,15 @@ def upgrade() -> None:
     ):
         op.create_index(f"ix_tasks_{name}", "tasks", ["squad_id", *columns], postgresql_where=where and sa.text(where))
     _create_messages()
+    for name in ("task_number", "attempt"):
+        op.add_column("member_tokens", sa.Column(name, sa.Integer(), nullable=True))
+    op.create_check_constraint(
+        op.f("ck_member_tokens_attempt"), "member_tokens", "(task_number IS NULL) = (attempt IS NULL)"
+    )
+    op.create_index(
+        "ix_member_tokens_attempt", "member_tokens", ["squad_id", "member_id"],
+        postgresql_where=sa.text("task_number IS NOT NULL"),
+    )  # fmt: skip
     op.create_table(
         "idempotency_keys",
         sa.Column("actor_id", sa.Uuid(), nullable=False),
@@ -102,6 +111,10 @@ def downgrade() -> None:
     """Revert. What the older board has no word for becomes the nearest that it has."""
     for table in ("marks", "idempotency_keys", "recipients", "messages"):
         op.drop_table(table)
+    op.execute("DELETE FROM member_tokens WHERE task_number IS NOT NULL")
+    op.drop_index("ix_member_tokens_attempt", "member_tokens")
+    for column in ("attempt", "task_number"):
+        op.drop_column("member_tokens", column)
     for name in ("claim_review", "role", "holder", "assignee", "parent"):
         op.drop_index(f"ix_tasks_{name}", "tasks")
     op.execute("UPDATE attempts SET outcome = 'failed' WHERE outcome NOT IN ('completed', 'retried', 'lapsed')")

@@ -29,6 +29,7 @@ from backend.operations.tasks.steering import (
     update,
 )
 from backend.operations.tasks.sweeping import lapse, over
+from backend.operations.tasks.tokens import create_token
 
 __all__ = [
     "Wanted",
@@ -44,6 +45,7 @@ __all__ = [
     "claimable",
     "complete",
     "create",
+    "create_token",
     "fail",
     "get",
     "handoff",

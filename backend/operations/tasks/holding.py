@@ -130,10 +130,16 @@ async def reject(session: AsyncSession, actor: Actor, squad: SquadRef, number: i
     return await _held(session, "review_task", actor, squad, number, given, "false", ":note", note=given.note)
 
 
-def parts(claim: str) -> tuple[int, int]:
-    """Task and attempt of a handle."""
-    task, attempt = map(int, claim.split("/"))
-    return task, attempt
+def attempt_of(number: int, given: Held) -> int:
+    """The attempt at a task that a claim's handle names.
+
+    Raises:
+        Invalid: it names another task.
+    """
+    task, attempt = map(int, given.claim.split("/"))
+    if task != number:
+        raise Invalid(f"The claim {given.claim} is not one of #{number}.", field="body.claim")
+    return attempt
 
 
 async def _held(
@@ -146,9 +152,7 @@ async def _held(
     *more: str,
     **values: Any,
 ) -> str:
-    task, attempt = parts(given.claim)
-    if task != number:
-        raise Invalid(f"The claim {given.claim} is not one of #{number}.", field="body.claim")
+    attempt = attempt_of(number, given)
     held: str = await on_board(
         session, function, actor, squad, ", ".join([":number", ":attempt", *more]),
         number=number, attempt=attempt, **values,

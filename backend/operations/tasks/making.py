@@ -42,7 +42,7 @@ async def create(
         LostClaim: a claim was given that is no longer live.
     """
     entered = await access.enter(session, actor, squad)
-    await require_live(session, entered, claim)
+    await require_live(session, entered, claim or actor.claim)
     return await _make(session, entered, new)
 
 

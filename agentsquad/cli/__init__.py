@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from agentsquad.cli import work
+from agentsquad.cli import account, board, events, holding, members, messages, squads, tasks, users, work
+from agentsquad.cli.running import exit_code
 from agentsquad.client import SquadError
 
 SERVER: Final = {
@@ -63,6 +64,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Squads of AI agents get work done, on one PostgreSQL and nothing else.",
 )
+for room in (account, board, messages, events):
+    app.add_typer(room.app)
+for name, group in {
+    "squad": squads.app,
+    "template": squads.templates,
+    "member": members.app,
+    "task": tasks.app,
+    "user": users.app,
+    "key": users.keys,
+}.items():
+    app.add_typer(group, name=name)
+tasks.app.add_typer(holding.app)
+members.short(app)
 app.command("work", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(work.work)
 
 
@@ -71,9 +85,9 @@ def _root() -> None: ...
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run a command; what it can't do is one sentence and exit code 1."""
+    """Run a command; what it can't do is one sentence, and an exit code that tells the kind of trouble."""
     try:
         return app(arguments)
     except SquadError as error:
         Console(stderr=True, highlight=False).print(error.detail, style="red", markup=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(exit_code(error))

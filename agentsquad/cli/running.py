@@ -1,0 +1,129 @@
+"""What every command has: a client, `--json`, `--squad` and `--as`, and an exit code that means something."""
+
+import asyncio
+import functools
+import inspect
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic_core import to_json
+from rich.console import Console, RenderableType
+
+from agentsquad.client import (
+    AsyncClient,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    SquadError,
+    Unauthenticated,
+    Unreachable,
+)
+
+WIDTH: Final = 160  # columns where nobody reads along, such as in a file
+EXIT: Final[dict[type[SquadError], int]] = {
+    Invalid: 2,
+    NotFound: 3,
+    Unauthenticated: 4,
+    Forbidden: 4,
+    Conflict: 5,
+    Unreachable: 6,
+}
+NOTHING: Final = 3  # exit code where there was nothing to do
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command says.
+
+    Args:
+        data: for programs, as JSON: a schema's object, or a list of them.
+        view: for people; None for nothing.
+        code: the exit code.
+    """
+
+    data: Any
+    view: RenderableType | None = None
+    code: int = 0
+
+
+Json = Annotated[bool, typer.Option("--json", help="Say it as JSON, for programs.")]
+Squad = Annotated[str | None, typer.Option("--squad", "-s", metavar="SQUAD", help="Of this squad, by name or id.")]
+As = Annotated[str | None, typer.Option("--as", metavar="MEMBER", help="As this external member of one's squad.")]
+OPTIONS: Final = {"as_json": Json, "squad": Squad, "member": As}
+
+
+def verb(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a command of an asynchronous function that is given a client and answers an `Answer`, or several."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function, eval_str=True)
+        own = [parameter for parameter in list(signature.parameters.values())[1:] if parameter.name not in OPTIONS]
+        added = [
+            inspect.Parameter(
+                option, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=False if kind is Json else None
+            )
+            for option, kind in OPTIONS.items()
+        ]
+
+        @functools.wraps(function)
+        def command(as_json: bool, squad: str | None, member: str | None, **given: Any) -> None:
+            ending(lambda: _run(function, as_json, squad, member, given))
+
+        del command.__wrapped__  # its signature is another one
+        command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *added]}
+        app.command(name, **settings)(command)
+        return function
+
+    return register
+
+
+def ending(run: Callable[[], Any]) -> None:
+    """Run something asynchronous to its end; Ctrl-C and a reader that went away are no errors."""
+    try:
+        code = asyncio.run(run())
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
+        code = 0
+    raise typer.Exit(code or 0)
+
+
+async def _run(
+    function: Callable[..., Any], as_json: bool, squad: str | None, member: str | None, given: dict[str, Any]
+) -> int:
+    async with AsyncClient(squad=squad, member=member) as client:
+        said = function(client, **given)
+        if not isinstance(said, AsyncIterator):
+            answer = await said
+            _say(answer, as_json)
+            return int(answer.code)
+        async for answer in said:
+            _say(answer, as_json, line=True)
+    return 0
+
+
+def _say(answer: Answer, as_json: bool, *, line: bool = False) -> None:
+    if as_json:
+        sys.stdout.buffer.write(to_json(answer.data, indent=None if line else 2) + b"\n")
+        sys.stdout.flush()
+    elif answer.view is not None:
+        console().print(answer.view)
+
+
+def console() -> Console:
+    """Where people read."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    return Console(highlight=False, markup=False, soft_wrap=False, width=width)
+
+
+def exit_code(error: SquadError) -> int:
+    """The exit code of what was refused: 1 unless the kind of error has one."""
+    return next((code for kind, code in EXIT.items() if isinstance(error, kind)), 1)

@@ -1,0 +1,66 @@
+"""A task as `asq task show` draws it: what it says, then what happened, then what came of it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.text import Text
+
+from agentsquad.cli import words
+from agentsquad.schemas.messages import Message
+from agentsquad.schemas.tasks import Attempt, Task
+
+GOOD = ("completed", "accepted")
+BAD = ("failed", "retried", "lapsed", "rejected", "cancelled")
+
+
+def view(task: Task, attempts: Sequence[Attempt], thread: Sequence[Message]) -> Text:
+    """The whole of it."""
+    text = Text()
+    text.append(f"#{task.number} {words.line(task.title)}\n", "bold")
+    text.append_text(words.status(task)).append(f"  {words.line(task.why)}\n")
+    text.append(f"{_facts(task)}\n", "dim")
+    for body in (task.description, words.words(task.input) if task.input else ""):
+        if body:
+            text.append(f"\n{words.plain(body).rstrip()}\n")
+    happened = [(attempt.started_at, _attempt(attempt)) for attempt in attempts]
+    happened += [(message.at, _message(message)) for message in thread]
+    text.append("\n")
+    text.append(f"{words.clock(task.created_at)}  made by {task.created_by or 'the server'}\n")
+    for moment, said in sorted(happened, key=lambda each: each[0]):
+        text.append(f"{words.clock(moment)}  ").append_text(said).append("\n")
+    if task.result is not None:
+        text.append("\nresult\n", "bold").append(f"{words.words(task.result).rstrip()}\n")
+    text.right_crop(1)
+    return text
+
+
+def _facts(task: Task) -> str:
+    facts = {
+        "for": task.assignee or task.role or "anybody",
+        "priority": task.priority,
+        "review by": None if task.review is None else task.review or "anybody else",
+        "waits for": " ".join(f"#{number}" for number in task.depends_on),
+        "part of": task.parent and f"#{task.parent}",
+        "held by": task.holder,
+        "lease": words.left(task.lease_ends_at),
+        "tries left": task.tries_left,
+    }
+    return ", ".join(f"{name} {fact}" for name, fact in facts.items() if fact not in {None, ""})
+
+
+def _attempt(attempt: Attempt) -> Text:
+    ended = attempt.ended_at or datetime.now(UTC)
+    took = words.lasting((ended - attempt.started_at).total_seconds())
+    what = "review" if attempt.kind == "review" else "attempt"
+    text = Text(f"{what} {attempt.attempt} by {attempt.member}: ")
+    outcome = attempt.outcome or "running"
+    style = "green" if outcome in GOOD else "red" if outcome in BAD else "cyan"
+    text.append(outcome.replace("_", " "), style).append(f" {'after' if attempt.outcome else 'for'} {took}")
+    if attempt.reason:
+        text.append(f": {words.line(attempt.reason)}")
+    return text
+
+
+def _message(message: Message) -> Text:
+    to = f" to {message.to}" if message.to else ""
+    return Text.assemble((f"{message.sender or 'the server'}{to}: ", "bold"), words.plain(message.body).rstrip())

@@ -31,7 +31,7 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
 
 async def test_a_server_announces_itself_and_stops_on_command(client: AsyncClient, home: Path, asq: Asq) -> None:
     async with client:
-        assert (await client.me()).is_admin
+        assert (await client.user()).is_admin
     assert (home / "key").stat().st_mode & 0o777 == 0o600
     assert asq("stop").stdout == "Stopped.\n"
     assert not list(local.running(home))
@@ -93,7 +93,7 @@ async def test_a_new_databases_key_replaces_none_for_good(
     assert (home / "key.2").read_text() == first
     assert (home / "key.2").stat().st_mode & 0o777 == 0o600
     async with client, AsyncClient(url, (home / local.KEY).read_text().strip()) as other:
-        assert (await client.me()).id != (await other.me()).id
+        assert (await client.user()).id != (await other.user()).id
 
 
 def test_a_key_that_cannot_be_written_is_one_sentence(asq: Asq, home: Path) -> None:

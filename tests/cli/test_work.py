@@ -35,14 +35,14 @@ async def squad(client: AsyncClient) -> AsyncIterator[AsyncClient]:
 
 
 async def given(squad: AsyncClient, **task: Any) -> None:
-    await squad.create_tasks("webshop", [TaskNew(**{"title": "Cart is lost"} | task)])
+    await squad.create_tasks([TaskNew(**{"title": "Cart is lost"} | task)])
 
 
 async def one(squad: AsyncClient, asq: Asq, *arguments: str, number: int = 1) -> Task:
     """Work on one task and look at it then."""
     done = await asyncio.to_thread(asq, "work", "--as", "ada", "--once", *arguments)
     assert done.returncode == 0, done.stderr
-    return await squad.task("webshop", number)
+    return await squad.task(number)
 
 
 async def until(holds: Callable[[], Any], patience: float = 20) -> None:
@@ -65,7 +65,7 @@ async def test_printed_json_is_kept_as_json(squad: AsyncClient, asq: Asq) -> Non
 
 async def test_the_command_reads_a_prompt_with_the_results_it_builds_on(squad: AsyncClient, asq: Asq) -> None:
     await squad.create_tasks(
-        "webshop", [TaskNew(title="Find it", key="a"), TaskNew(title="Mend it", description="Soon.", depends_on=["a"])]
+        [TaskNew(title="Find it", key="a"), TaskNew(title="Mend it", description="Soon.", depends_on=["a"])]
     )
     await one(squad, asq, "--", "echo", "it is the cookie")
     task = await one(squad, asq, "--", "cat", number=2)
@@ -92,7 +92,7 @@ async def test_stdin_may_be_json(squad: AsyncClient, asq: Asq) -> None:
 
 
 async def reason(squad: AsyncClient) -> str:
-    events = (await squad.events("webshop")).items
+    events = (await squad.events()).items
     return next(str(event.data.reason) for event in events if event.kind == "task.failed")
 
 
@@ -136,7 +136,7 @@ async def test_a_result_that_only_the_server_refuses_fails_the_task(
     monkeypatch.setattr("agentsquad.client.checked", lambda *_, **__: None)
     await given(squad)
     await worked(squad, await claimed(squad), "sh", "-c", "yes | head -c 200000")
-    assert (await squad.task("webshop", 1)).status == "failed"
+    assert (await squad.task(1)).status == "failed"
     assert "at most 262144 bytes" in await reason(squad)
 
 
@@ -159,7 +159,7 @@ def test_json_is_kept_as_json_if_it_can_be_said_again(out: bytes, result: Any) -
 
 
 async def test_a_result_nested_deeply_is_not_lost_and_stops_no_worker(squad: AsyncClient, asq: Asq) -> None:
-    await squad.create_tasks("webshop", [TaskNew(title="Dig", key="a"), TaskNew(title="Climb", depends_on=["a"])])
+    await squad.create_tasks([TaskNew(title="Dig", key="a"), TaskNew(title="Climb", depends_on=["a"])])
     task = await one(squad, asq, "--", "python3", "-c", "print('[' * 700 + ']' * 700)")
     assert task.status == "done"
     assert isinstance(task.result, list)
@@ -174,14 +174,14 @@ async def test_a_command_that_is_not_there_is_said_so(squad: AsyncClient, asq: A
 
 
 async def claimed(client: AsyncClient) -> Claim:
-    claim = await client.claim("webshop")
+    claim = await client.claim()
     assert claim is not None
     return claim
 
 
 async def worked(client: AsyncClient, claim: Claim, *command: str) -> None:
     """Work on a claim in this process."""
-    how = work.Work(command, "webshop", "owner", True, None, False, work.Stdin.NONE, 0.05)
+    how = work.Work(command, "owner", True, None, False, work.Stdin.NONE, 0.05)
     async with asyncio.timeout(20):
         await work.work_on(client, how, claim)
 
@@ -190,7 +190,7 @@ async def test_a_result_is_handed_in_when_the_server_is_back_and_its_claim_is_ke
     squad: AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("agentsquad.client.RETRIES", (0.01,))
-    await squad.add_member("webshop", MemberNew(name="ada"))
+    await squad.add_member(MemberNew(name="ada"))
     await given(squad)
     async with (
         Way(squad.url, away=b"/complete") as way,
@@ -198,10 +198,10 @@ async def test_a_result_is_handed_in_when_the_server_is_back_and_its_claim_is_ke
     ):
         working = asyncio.create_task(worked(ada, await claimed(ada), "echo", "mended"))
         await asyncio.sleep(2.5)  # seconds; the lease is one
-        assert (await squad.task("webshop", 1)).status == "in_progress"
+        assert (await squad.task(1)).status == "in_progress"
         way.away = None
         await working
-    task = await squad.task("webshop", 1)
+    task = await squad.task(1)
     assert (task.status, task.result, task.attempt) == ("done", "mended", 1)
     said = capfd.readouterr().err
     assert said.count("Not handed in yet, trying on: No answer from") == 1
@@ -224,7 +224,7 @@ async def test_a_result_whose_answers_were_all_lost_was_accepted(
         way.lost = 5
         await worked(shaky, claim, command)
         assert way.lost == 0
-    assert (await squad.task("webshop", 1)).status == status
+    assert (await squad.task(1)).status == status
     assert "#1 is lost" not in capfd.readouterr().err
 
 
@@ -319,12 +319,12 @@ async def test_a_stopped_worker_gives_its_task_back(squad: AsyncClient, start: S
     worker = start("work", "--as", "ada", "--", "sleep", "60")
 
     async def held() -> bool:
-        return (await squad.task("webshop", 1)).status == "in_progress"
+        return (await squad.task(1)).status == "in_progress"
 
     await until(held)
     worker.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(worker.wait, 20) == 0
-    assert (await squad.task("webshop", 1)).status == "todo"
+    assert (await squad.task(1)).status == "todo"
 
 
 async def test_a_worker_that_slept_through_its_lease_is_told_and_changes_nothing(
@@ -334,15 +334,15 @@ async def test_a_worker_that_slept_through_its_lease_is_told_and_changes_nothing
     worker = start("work", "--as", "ada", "--once", "--", "sh", "-c", "sleep 1; echo stale")
 
     async def held() -> bool:
-        return (await squad.task("webshop", 1)).status == "in_progress"
+        return (await squad.task(1)).status == "in_progress"
 
     await until(held)
     worker.send_signal(signal.SIGSTOP)
-    await squad.add_member("webshop", MemberNew(name="tess"))
+    await squad.add_member(MemberNew(name="tess"))
     async with AsyncClient(squad.url, squad._http.headers["Authorization"][7:], member="tess") as tess:
 
         async def taken() -> Any:
-            return await tess.claim("webshop")
+            return await tess.claim()
 
         await asyncio.sleep(1.1)
         claim = await taken()
@@ -351,7 +351,7 @@ async def test_a_worker_that_slept_through_its_lease_is_told_and_changes_nothing
         await asyncio.to_thread(worker.wait, 20)
         assert worker.stdout is not None
         assert "#1 is lost" in worker.stdout.read()
-        assert (await tess.complete("webshop", claim, "fresh")).result == "fresh"
+        assert (await tess.complete(claim, "fresh")).result == "fresh"
 
 
 def test_without_a_server_it_says_how_to_start_one(asq: Asq) -> None:

@@ -20,8 +20,8 @@ async def owner(client: AsyncClient) -> AsyncIterator[AsyncClient]:  # noqa: F81
     """The owner of a squad with a member and a task."""
     async with client:
         await client.create_squad(SquadNew(name="webshop"))
-        await client.add_member("webshop", MemberNew(name="ada"))
-        await client.create_tasks("webshop", [TaskNew(title="Cart is lost")])
+        await client.add_member(MemberNew(name="ada"))
+        await client.create_tasks([TaskNew(title="Cart is lost")])
         yield client
 
 
@@ -30,15 +30,15 @@ def key(home: Path) -> str:  # noqa: F811  (a fixture's value)
 
 
 async def test_a_token_acts_as_its_member(owner: AsyncClient) -> None:
-    token = await owner.create_token("webshop", "ada")
+    token = await owner.create_token("ada")
     async with AsyncClient(owner.url, token.secret) as ada:
-        claim = await ada.claim("webshop")
+        claim = await ada.claim()
         assert claim is not None
         assert claim.task.holder == "ada"
-        assert (await ada.heartbeat("webshop", claim)).lease_ends_at is not None
-        assert (await ada.complete("webshop", claim, {"found": True})).result == {"found": True}
-        assert await ada.claim("webshop") is None
-    last = (await owner.events("webshop")).items[-1]
+        assert (await ada.heartbeat(claim.claim)).lease_ends_at is not None
+        assert (await ada.complete(claim.claim, {"found": True})).result == {"found": True}
+        assert await ada.claim() is None
+    last = (await owner.events()).items[-1]
     assert (last.kind, last.actor.member, last.actor.user) == ("task.completed", "ada", None)
 
 
@@ -46,77 +46,63 @@ async def test_a_result_whose_answer_was_lost_was_accepted_and_the_client_knows(
     owner: AsyncClient,
     home: Path,  # noqa: F811  (a fixture)
 ) -> None:
-    claim = await owner.claim("webshop", 1)
+    claim = await owner.claim(1)
     assert claim is not None
     async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
-        assert (await shaky.complete("webshop", claim, "mended")).status == "done"
+        assert (await shaky.complete(claim.claim, "mended")).status == "done"
     with pytest.raises(LostClaim):
-        await owner.complete("webshop", claim, "again")
+        await owner.complete(claim.claim, "again")
 
 
-async def test_what_may_not_be_repeated_is_not(owner: AsyncClient, home: Path) -> None:  # noqa: F811  (a fixture)
+async def test_what_is_repeated_is_done_once(owner: AsyncClient, home: Path) -> None:  # noqa: F811  (a fixture)
     async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
-        with pytest.raises(Unreachable):
-            await shaky.create_tasks("webshop", [TaskNew(title="Once")])
-    assert [task.title for task in (await owner.board("webshop")).tasks] == ["Cart is lost", "Once"]
+        assert [task.number for task in await shaky.create_tasks([TaskNew(title="Once")])] == [2]
+    assert [task.title for task in (await owner.board()).tasks] == ["Cart is lost", "Once"]
 
 
 async def test_refusals_are_exceptions_with_their_code(owner: AsyncClient) -> None:
     with pytest.raises(NotFound):
-        await owner.task("webshop", 99)
+        await owner.task(99)
     async with AsyncClient(owner.url, "sqd_wrong") as stranger:
         with pytest.raises(Unauthenticated):
-            await stranger.me()
+            await stranger.user()
     with pytest.raises(SquadError) as refused:
-        await owner.create_tasks("webshop", [TaskNew(title="x", depends_on=[99])])
-    assert refused.value.refused == "invalid"
+        await owner.create_tasks([TaskNew(title="x", depends_on=[99])])
+    assert refused.value.code == "invalid"
     assert refused.value.fields["errors"][0]["field"] == "body.tasks.0.depends_on.0"
 
 
 async def test_fail_with_retry_frees_the_task(owner: AsyncClient) -> None:
-    claim = await owner.claim("webshop")
+    claim = await owner.claim()
     assert claim is not None
-    assert (await owner.fail("webshop", claim, "no access", retry=True)).status == "todo"
+    assert (await owner.fail(claim.claim, "no access", retry=True)).status == "todo"
 
 
 async def test_a_failure_with_retry_whose_answer_was_lost_was_accepted_too(
     owner: AsyncClient,
     home: Path,  # noqa: F811  (a fixture)
 ) -> None:
-    claim = await owner.claim("webshop", 1)
+    claim = await owner.claim(1)
     assert claim is not None
     async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
-        task = await shaky.fail("webshop", claim, "no access", retry=True)
+        task = await shaky.fail(claim.claim, "no access", retry=True)
     assert (task.status, task.attempt, task.tries_left) == ("todo", 1, 2)
     with pytest.raises(LostClaim):
-        await owner.fail("webshop", claim, "no access", retry=True)
-
-
-async def test_a_call_that_got_no_answer_can_be_taken_up_again(
-    owner: AsyncClient,
-    home: Path,  # noqa: F811  (a fixture)
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("agentsquad.client.RETRIES", ())
-    claim = await owner.claim("webshop", 1)
-    assert claim is not None
-    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
-        with pytest.raises(Unreachable):
-            await shaky.complete("webshop", claim, "mended")
-        assert (await shaky.complete("webshop", claim, "mended", again=True)).result == "mended"
+        await owner.fail(claim.claim, "no access", retry=True)
 
 
 @pytest.mark.parametrize("number", [None, 1])
-async def test_a_claim_that_may_have_been_made_is_not_repeated(
+async def test_a_claim_whose_answer_was_lost_is_found_again(
     owner: AsyncClient,
     home: Path,  # noqa: F811  (a fixture)
     number: int | None,
 ) -> None:
-    await owner.create_tasks("webshop", [TaskNew(title="Another")])
+    await owner.create_tasks([TaskNew(title="Another")])
     async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
-        with pytest.raises(Unreachable):
-            await shaky.claim("webshop", number)
-    assert [task.status for task in (await owner.board("webshop")).tasks] == ["in_progress", "todo"]
+        claim = await shaky.claim(number)
+    assert claim is not None
+    assert claim.claim == "1/1"
+    assert [task.status for task in (await owner.board()).tasks] == ["in_progress", "todo"]
 
 
 async def test_what_nobody_heard_is_asked_again(owner: AsyncClient, home: Path) -> None:  # noqa: F811  (a fixture)
@@ -124,7 +110,7 @@ async def test_what_nobody_heard_is_asked_again(owner: AsyncClient, home: Path) 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     async with AsyncClient(f"http://127.0.0.1:{port}", key(home)) as early:
-        claiming = asyncio.create_task(early.claim("webshop"))
+        claiming = asyncio.create_task(early.claim())
         await asyncio.sleep(0.05)
         async with Way(owner.url, port=port):
             claim = await claiming
@@ -133,28 +119,28 @@ async def test_what_nobody_heard_is_asked_again(owner: AsyncClient, home: Path) 
 
 
 async def test_a_members_name_needs_no_ascii(owner: AsyncClient, home: Path) -> None:  # noqa: F811  (a fixture)
-    await owner.add_member("webshop", MemberNew(name="josé"))
+    await owner.add_member(MemberNew(name="josé"))
     async with AsyncClient(owner.url, key(home), member="josé") as member:
-        claim = await member.claim("webshop")
+        claim = await member.claim()
     assert claim is not None
     assert claim.task.holder == "josé"
 
 
 @pytest.mark.parametrize("result", [[float("nan")], {"a": "\x00"}, "\ud800", "x" * 300_000])
 async def test_a_result_that_is_no_json_to_keep_is_refused_in_a_sentence(owner: AsyncClient, result: object) -> None:
-    claim = await owner.claim("webshop")
+    claim = await owner.claim()
     assert claim is not None
     with pytest.raises(SquadError, match=r"^result can't be used: .+[^.]\.$") as refused:
-        await owner.complete("webshop", claim, result)
-    assert refused.value.refused == "invalid"
-    assert (await owner.complete("webshop", claim)).status == "done"
+        await owner.complete(claim.claim, result)
+    assert refused.value.code == "invalid"
+    assert (await owner.complete(claim.claim)).status == "done"
 
 
 async def test_another_servers_answer_is_one_sentence() -> None:
     async with answering("200 OK") as url, AsyncClient(url, "sqd_x") as client:  # noqa: F811  (a fixture's name)
         with pytest.raises(SquadError, match=f"^What answers at {url} is no Agent Squad; check SQUAD_URL.$") as refused:
-            await client.me()
-    assert refused.value.refused == "invalid"
+            await client.user()
+    assert refused.value.code == "invalid"
 
 
 async def test_a_proxy_before_a_server_that_is_away_counts_as_no_answer() -> None:

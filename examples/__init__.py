@@ -1,0 +1,1 @@
+"""Members to begin with; each is run by a test."""

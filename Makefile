@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test torture check lint types contracts format migrate bench pins clean
+.PHONY: help setup demo demo-picture serve test torture check lint types contracts format migrate bench pins clean
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +19,11 @@ $(VENV)/ready: requirements.txt pyproject.toml
 
 setup: $(VENV)/ready  ## Make .venv with every pinned dependency and the project itself.
 
-demo: setup  ## See a squad work: a dozen tasks, several workers, one of them killed on the way.
+demo: setup  ## See a squad work while workers and the server are killed on the way.
 	@$(BIN)/asq demo
+
+demo-picture: setup  ## Make the README's picture from a real run.
+	@$(BIN)/asq demo --picture docs/demo.svg </dev/null
 
 serve: setup  ## Start the server with the bundled PostgreSQL.
 	@$(BIN)/asq serve

@@ -181,7 +181,7 @@ def demo(
     report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.md"),
     picture: Annotated[Path | None, typer.Option(help="Where an SVG of board and log goes.")] = None,
 ) -> None:
-    """See a squad work: a dozen tasks on real source, several workers, one of them killed on the way."""
+    """See a squad review real source while workers and the server are killed on the way."""
     with sentences():
         given = (folder or _own_source()).expanduser().absolute()
         asyncio.run(demonstration.run(given, report.expanduser().absolute(), picture))

@@ -19,7 +19,7 @@ SERVER: Final = {
     "serve": "Start the server: HTTP, log and sweeper, with the bundled PostgreSQL unless DATABASE_URL is set.",
     "stop": "Stop the servers of this home folder and its bundled PostgreSQL.",
     "doctor": "Look for what would keep the server from starting, and say what to do about it.",
-    "demo": "See a squad work: a dozen tasks on real source, several workers, one of them killed on the way.",
+    "demo": "See a squad review real source while workers and the server are killed on the way.",
     "admin": "Look after a server's database.",
 }
 

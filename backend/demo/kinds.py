@@ -43,7 +43,7 @@ KINDS = (
     Kind(
         name="parse",
         title="Read every module",
-        role="parser",
+        role="reviewer",
         one="place that cannot be read",
         many="places that cannot be read",
         rule="Files that cannot be opened, decoded or parsed, or are too large, and folders that cannot be listed.",
@@ -54,7 +54,7 @@ KINDS = (
     Kind(
         name="size",
         title="Measure the modules",
-        role="parser",
+        role="reviewer",
         one="measured place",
         many="measured places",
         rule="Lines, lines of code, and the share of comments and docstrings in what is written: "
@@ -157,7 +157,7 @@ KINDS = (
     Kind(
         name="unused",
         title="Find the unused imports",
-        role="parser",
+        role="reviewer",
         one="unused import",
         many="unused imports",
         rule="Imports at the top of modules whose name nothing in the file uses and no other file takes "

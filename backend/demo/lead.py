@@ -1,30 +1,60 @@
-"""The lead's command: `python -m backend.demo.lead` turns its task into the tasks of a review."""
+"""The lead's command: `python -m backend.demo.lead` plans a review, asks how much of it is wanted, and hands it in.
+
+It is run three times at one task: when that is new, when its parts have ended, and when its question was answered.
+"""
 
 import asyncio
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any, Final
 
 from agentsquad.client import AsyncClient
 from agentsquad.schemas.tasks import TaskNew
+from backend.demo import report
 from backend.demo.plan import plan
 
+QUESTION: Final = "The report is ready. How much of it do you want?"
+CHOICES: Final = ("all", "summary")
+LAST: Final = "Write the report"
 
-async def split(folder: Path) -> str:
-    """Create the batch as the member that holds the task. Answers a sentence about it."""
-    planned = plan(folder)
-    batch = [
-        TaskNew.model_validate(
-            task | {"key": f"t{index}", "depends_on": [f"t{other}" for other in task["depends_on"]]}  # type: ignore[attr-defined]  # a list by its plan
-        )
-        for index, task in enumerate(planned)
-    ]
+
+async def lead(task: dict[str, Any]) -> str | None:
+    """Take the next step. Answers the result; None when the task waits now.
+
+    Raises:
+        ValueError: the report wasn't written.
+    """
+    parts = {part["title"]: part for part in task["children"]}
+    if QUESTION in parts:
+        written = parts[LAST]["result"]["markdown"]
+        return report.summary(written) if parts[QUESTION]["result"] == "summary" else str(written)
     async with AsyncClient() as client:
-        made = await client.create_tasks(batch)
-    return f"Split into {len(made)} tasks, #{made[0].number} to #{made[-1].number}."
+        if not parts:
+            await client.create_tasks(_batch(task), claim=task["claim"])
+            await client.wait_for_children(task["claim"])
+        elif parts[LAST]["status"] == "done":
+            await client.ask(task["claim"], QUESTION, f"One of: {', '.join(CHOICES)}.")
+        else:
+            raise ValueError("The report was not written.")
+    return None
+
+
+def _batch(task: dict[str, Any]) -> list[TaskNew]:
+    return [
+        TaskNew.model_validate(
+            {
+                **part,
+                "key": f"t{index}",
+                "parent": task["number"],
+                "depends_on": [f"t{other}" for other in part["depends_on"]],  # type: ignore[attr-defined]  # a list by its plan
+            }
+        )
+        for index, part in enumerate(plan(Path(task["input"]["folder"])))
+    ]
 
 
 if __name__ == "__main__":
     given = json.loads(Path(os.environ["SQUAD_TASK_FILE"]).read_text("utf-8"))
-    sys.stdout.write(asyncio.run(split(Path(given["input"]["folder"]))) + "\n")
+    sys.stdout.write(asyncio.run(lead(given)) or "")

@@ -56,6 +56,13 @@ def markdown(folder: str, parts: list[Part]) -> str:
         shown //= 2
 
 
+def summary(text: str) -> str:
+    """Of a report only the summary, where to start, and who did which part."""
+    title, *sections = text.split("\n## ")
+    wanted = ("Summary\n", "Where to start\n", "Who did which part\n")
+    return "\n## ".join([title, *(section for section in sections if section.startswith(wanted))])
+
+
 def _document(folder: str, parts: list[Part], shown: int) -> str:
     by_name = {part.result.analysis: part.result for part in parts if part.result}
     blocks = [f"# Review of {_code(folder.rstrip('/').rpartition('/')[2] or folder)}"]

@@ -1,5 +1,6 @@
 """The demo as a newcomer types it: a report, a killed worker, nothing left."""
 
+import re
 import signal
 import subprocess
 import time
@@ -24,12 +25,26 @@ def test_a_squad_reviews_a_folder_although_a_worker_is_killed(asq: Asq, tmp_path
     temporary.mkdir()
     done = asq("demo", str(source), "--report", str(report), "--picture", str(picture), TMPDIR=str(temporary))
     assert done.returncode == 0, done.stderr
-    assert "rob is killed with SIGKILL" in done.stdout
-    assert "16 attempts, 1 lapsed" in done.stdout
+    beats = [line[9:] for line in done.stdout.splitlines() if re.match(r" *[\d.]+ s  \(\d\)", line)]
+    assert "split #1 into 14 tasks with dependencies; five workers take them" in beats[0]
+    assert "rob is killed with SIGKILL while it holds #" in beats[1]
+    assert any(re.fullmatch(r"\(2\) #\d+ lapsed after 3 s, attempt 2 by \w+", beat) for beat in beats)
+    (late,) = re.findall(r"\(3\) rio woke and handed in #(\d+): lost_claim; what counts is (\w+)'s", done.stdout)
+    assert re.search(r"\(4\) the server is killed with SIGKILL, at position (\d+)", done.stdout)
+    assert re.search(r"\(4\) the server is back; the feed went on at (\d+), nothing missed", done.stdout)
+    assert re.search(r"\(5\) \$ asq why 15\n.*#15 waits for ", done.stdout)
+    assert '$ asq answer 16 "all"' in done.stdout
+    table = dict(re.findall(r"│ ([\w, ]+?) +│ ([^│]+?) +│", done.stdout))
+    assert table["tasks"] == "16"
+    assert int(table["lapsed attempts"]) >= 2
+    assert (table["late results, refused"], table["tasks completed twice"]) == ("1", "0")
+    assert re.fullmatch(r"1 … \d+, no gaps", table["positions"])
     text = report.read_text()
     assert "a.py" in text
-    assert "| tess | 2 |" in text
-    assert picture.read_text().startswith("<svg")
+    assert re.search(rf"\| #{late[0]} \|.*\| {late[1]} \| [23] \|", text)
+    drawn = picture.read_text()
+    assert drawn.count('<g class="frame ') >= len(set(beats)) > 6
+    assert "@font-face" not in drawn
     assert not list(temporary.iterdir())
     assert not processes_of(str(temporary))
 

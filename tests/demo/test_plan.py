@@ -7,11 +7,11 @@ from backend.demo import kinds
 from backend.demo.plan import plan
 
 
-def test_every_analysis_is_one_task_for_one_of_four_roles(tmp_path: Path) -> None:
+def test_every_analysis_is_one_task_for_one_of_three_roles(tmp_path: Path) -> None:
     tasks = plan(tmp_path)
     names = [task["input"]["analysis"] for task in tasks]  # type: ignore[index]
     assert names == [*kinds.BY_NAME, kinds.HOTSPOTS, kinds.REPORT]
-    assert {task["role"] for task in tasks} == {"parser", "reviewer", "architect", "writer"}
+    assert {task["role"] for task in tasks} == {"reviewer", "architect", "writer"}
     assert all(len(str(task["title"])) <= 200 and task["description"] for task in tasks)
 
 

@@ -5,6 +5,7 @@ import contextlib
 from typing import Annotated, Final
 
 import typer
+from rich import box
 from rich.console import RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -69,8 +70,8 @@ async def why(client: AsyncClient, number: Number) -> Answer:
 
 def view(board: Board, height: int) -> RenderableType:
     """Columns by status, as many cards in each as fit; the newest of what has ended."""
-    state = "   paused" if board.paused else ""
-    drawn = Table(expand=True, title=f"{board.name}   position {board.last}{state}", title_justify="left")
+    title = f"{board.name}   position {board.last}{'   paused' if board.paused else ''}"
+    drawn = Table(expand=True, box=box.SIMPLE_HEAD, title=title, title_justify="left")
     most = max(height - 6, 5)
     columns = []
     for title, statuses in COLUMNS.items():

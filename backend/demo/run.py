@@ -46,7 +46,7 @@ async def run(folder: Path, report: Path, picture: Path | None = None) -> None:
     film = Film() if picture else None
     async with processes() as own:
         show = Show(film)
-        show.say(f"A squad reviews {folder}.")
+        show.say(f"A squad reviews {folder.name}.")
         url = await own.serve()
         async with AsyncClient(url, (own.home / local.KEY).read_text().strip(), patience=LIMIT) as client:
             await client.create_squad(SquadNew(name="demo", lease_seconds=LEASE))

@@ -129,5 +129,6 @@ class Show:
     def _shoot(self) -> None:
         """A frame of the film: the board, and the last lines."""
         if self._film and self._board:
+            board = Panel(boards.view(self._board, HEIGHT), title="board", height=HEIGHT + 2)
             log = Panel(Group(*self._lines[-LINES:]), title="log", height=LINES + 2)
-            self._film.shoot(Group(boards.view(self._board, HEIGHT), log))
+            self._film.shoot(Group(board, log))

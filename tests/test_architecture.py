@@ -223,9 +223,7 @@ ROOMS = {
         "errors": "the table from error to status",
         "health": "of the process, not of the domain",
         "hot": "the lean way to read",
-        "invalid": "pydantic's errors in words",
         "keys": "as in operations",
-        "streams": "server-sent events",
     },
 }
 

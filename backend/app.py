@@ -29,6 +29,7 @@ from backend.interfaces.http import (
     keys,
     members,
     messages,
+    sessions,
     squads,
     tasks,
     users,
@@ -82,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(crowding.Gate, most=crowding.AT_ONCE)
     app.add_middleware(hot.Shortcut, reads=[*users.READS, *squads.READS])
     errors.install(app)
-    for room in (users, keys, squads, members, messages, tasks, events, health):
+    for room in (users, keys, sessions, squads, members, messages, tasks, events, health):
         app.include_router(room.router)
     return app
 

@@ -213,6 +213,7 @@ ROOMS = {
         "functions": "calling the SQL functions",
         "idempotency": "a request that comes again",
         "keys": "of users and of members, so of neither file",
+        "sessions": "keys of browsers",
         "templates": "files, and what is in them",
     },
     "backend/interfaces/http": {
@@ -224,6 +225,7 @@ ROOMS = {
         "health": "of the process, not of the domain",
         "hot": "the lean way to read",
         "keys": "as in operations",
+        "sessions": "as in operations",
     },
 }
 
@@ -335,6 +337,7 @@ VERBS: dict[str, tuple[str, str, str | None, str | None]] = {
     "users.update": ("PATCH", "/users/{user_id}", None, None),
     "keys.create": ("POST", "/keys", None, None),
     "keys.revoke": ("DELETE", "/keys/{key_id}", None, None),
+    "sessions.create_link": ("POST", "/links", None, None),
     "squads.create": ("POST", "/squads", "create_squad", "squad.created"),
     "squads.update": ("PATCH", SQUAD, None, "squad.updated"),
     "squads.pause": ("POST", f"{SQUAD}/pause", None, "squad.paused"),
@@ -386,6 +389,9 @@ INNER = {
     "members.let_go_all",
     "members.of_name",
     "messages.require_live",
+    "sessions.begin",
+    "sessions.end",
+    "sessions.exchange",
     "tasks.lapse",
     "users.first",
 }

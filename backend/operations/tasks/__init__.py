@@ -17,7 +17,7 @@ from backend.operations.tasks.holding import (
     wait_for_children,
 )
 from backend.operations.tasks.making import ask, create
-from backend.operations.tasks.reading import Wanted, attempts, board, claimable, get, page, why
+from backend.operations.tasks.reading import Wanted, attempts, board, claimable, get, page, questions, relatives, why
 from backend.operations.tasks.steering import (
     add_dependency,
     answer,
@@ -52,7 +52,9 @@ __all__ = [
     "lapse",
     "over",
     "page",
+    "questions",
     "reject",
+    "relatives",
     "release",
     "remove_dependency",
     "resume",

@@ -43,13 +43,14 @@ async def exchange(session: AsyncSession, link: str) -> keys.Pass:
     Raises:
         Unauthenticated: it was used, it is over, or there never was one.
     """
+    digest = keys.digest(link)
     active = select(User.id).where(User.is_active)
     used = (
         delete(ApiKey)
-        .where(ApiKey.digest == keys.digest(link), ApiKey.kind == "link", keys.is_good(), ApiKey.user_id.in_(active))
+        .where(ApiKey.digest == digest, ApiKey.kind == "link", keys.is_good(), ApiKey.user_id.in_(active))
         .returning(ApiKey.user_id)
     )
-    user_id = await session.scalar(used)
+    user_id = await session.scalar(used) if digest is not None else None
     if user_id is None:
         raise Unauthenticated("This link was used already, or is too old; make a new one with `asq open`.")
     return await _mint(session, user_id, "browser")
@@ -57,8 +58,10 @@ async def exchange(session: AsyncSession, link: str) -> keys.Pass:
 
 async def end(session: AsyncSession, secret: str) -> None:
     """Log a browser out. Doing it twice is no error."""
-    this = (ApiKey.digest == keys.digest(secret), ApiKey.kind == "browser", ApiKey.revoked_at.is_(None))
-    await session.execute(update(ApiKey).where(*this).values(revoked_at=func.statement_timestamp()))
+    digest = keys.digest(secret)
+    if digest is not None:
+        this = (ApiKey.digest == digest, ApiKey.kind == "browser", ApiKey.revoked_at.is_(None))
+        await session.execute(update(ApiKey).where(*this).values(revoked_at=func.statement_timestamp()))
 
 
 def _account(actor: Actor) -> UUID:

@@ -6,7 +6,6 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.datastructures import State
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.core.errors import SquadError
@@ -29,15 +28,14 @@ ROUTES: Final = [
 ]
 
 
-def create(state: State) -> Starlette:
-    """Make the page's application.
+def create(state: State) -> ASGIApp:
+    """Make the page's application, behind its guard.
 
     Args:
         state: of the application that it belongs to, with the database, the credentials and the feed.
     """
     page = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(guards.Guard)],
         exception_handlers={
             SquadError: errors.ours,
             SQLAlchemyError: errors.ours,
@@ -48,7 +46,7 @@ def create(state: State) -> Starlette:
     )
     page.router.redirect_slashes = False
     page.state = state
-    return page
+    return guards.Guard(page)  # outside of all, so that a defect's page has the headers too
 
 
 class Door:

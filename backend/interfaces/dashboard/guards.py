@@ -24,7 +24,6 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     # Not `no-referrer`: a browser would then send our own forms with `Origin: null`.
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 STRANGE: Final = "This request came from another page; open this one and try again."
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from backend.interfaces.dashboard import squads
 from backend.interfaces.dashboard.door import ADDRESSES, ROUTES
 from backend.interfaces.dashboard.guards import CSP
 from tests.interfaces.dashboard.conftest import HOST
@@ -97,6 +98,19 @@ async def test_our_own_change_it(ada: httpx.AsyncClient, tab: httpx.AsyncClient,
         del tab.headers[name]
     assert (await tab.post("/ui/web/pause", headers=headers)).status_code == 303
     assert (await ada.get("/squads/web")).json()["paused_at"] is not None
+
+
+async def test_a_defect_is_a_page_with_the_headers(
+    site: Site, tab: httpx.AsyncClient, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await squad(ada)
+    monkeypatch.setattr(squads, "columns", lambda _: 1 / 0)
+    transport = httpx.ASGITransport(app=site.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=HOST, cookies=tab.cookies) as client:
+        answer = await client.get("/ui/web")
+    assert (answer.status_code, answer.headers["content-security-policy"]) == (500, CSP)
+    assert "The server has a defect" in answer.text
+    assert "ZeroDivisionError" not in answer.text
 
 
 async def test_files_are_kept_for_as_long_as_they_are_the_same(tab: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@
   const REST = 500; // milliseconds between two requests; three times as long as the last one took, if that is more
   const SILENT = 45000; // without a sign from the stream it is taken for dead
   const ASLEEP = 5000; // a second that took so long was a sleep
+  const REFUSED = 2000; // until the page asks again that was refused
   const AGAIN = [1000, 2000, 4000, 8000];
   const GLOW = 1600;
 
@@ -80,6 +81,7 @@
     timer = 0;
     asking = true;
     stale = false;
+    let refused = false;
     const began = performance.now();
     try {
       const answer = await fetch(location.href, {
@@ -91,13 +93,14 @@
       else if (answer.ok) {
         await morph(await answer.text());
         if (source?.readyState === EventSource.OPEN) here();
-      } else stale = true;
+      } else refused = true;
     } catch {
-      stale = true;
+      refused = true;
     }
+    stale ||= refused;
     asking = false;
     const ended = performance.now();
-    free = ended + Math.max(REST, 3 * (ended - began));
+    free = ended + Math.max(REST, 3 * (ended - began), refused ? REFUSED : 0);
     if (stale && source?.readyState === EventSource.OPEN) soon();
   };
   const soon = () => {

@@ -119,7 +119,7 @@ READS: Final[dict[str, Frozen]] = {
         "ix_dependencies_depends_on ix_tasks_parent pk_dependencies pk_tasks",
         SOME,
     ),
-    "tasks.questions": (tasks.questions, (ADA, SQUAD, PAGE), "ix_tasks_assignee", FEW),
+    "tasks.questions": (tasks.questions, (ADA, SQUAD, PAGE), "ix_tasks_claim_assigned", FEW),
     "keys.user_of": (keys.user_of, (hashlib.sha256(b"user2").digest(),), "uq_api_keys_digest", 2),
     "keys.member_of": (
         keys.member_of,

@@ -17,6 +17,7 @@ from backend.operations.keys import Pass
 COOKIE: Final = "agentsquad"
 LASTS: Final = limits.SESSION * 24 * 60 * 60
 HOME: Final = "/"
+ON: Final = 303
 
 
 async def actor(request: Request) -> Actor:
@@ -33,16 +34,22 @@ async def show(request: Request) -> Response:
     """Where one logs in; a link logs in at once, unless another site led here: then by a button."""
     link = request.query_params.get("link", "")
     target = own_path(request.query_params.get("next", ""))
-    if link and not guards.is_foreign(request.headers):
-        return await _log_in(request, {"link": link}, target)
-    if not link:
-        try:
-            await actor(request)
-        except Unauthenticated:
-            pass
-        else:
-            return RedirectResponse(target, 303)
-    return await _form(request, target, link=link)
+    if link and request.method == "GET" and not guards.is_foreign(request.headers):
+        response = await _log_in(request, {"link": link}, target)
+        if response.status_code == ON or not await is_known(request):
+            return response
+    elif link or not await is_known(request):
+        return await _form(request, target, link=link)
+    return RedirectResponse(target, ON)  # who is logged in already is where it wants to be
+
+
+async def is_known(request: Request) -> bool:
+    """Whether the browser is logged in."""
+    try:
+        await actor(request)
+    except Unauthenticated:
+        return False
+    return True
 
 
 async def log_in(request: Request) -> Response:
@@ -54,7 +61,7 @@ async def log_in(request: Request) -> Response:
 async def log_out(request: Request) -> Response:
     """End this browser's log-in."""
     await request.app.state.database.transact(sessions.end, request.cookies.get(COOKIE, ""))
-    response = RedirectResponse("/login", 303)
+    response = RedirectResponse("/login", ON)
     response.delete_cookie(COOKIE, secure=_is_secure(request), httponly=True, samesite="strict")
     return response
 
@@ -69,7 +76,7 @@ async def _log_in(request: Request, given: dict[str, str], target: str) -> Respo
         made = await _pass(request, given)
     except SquadError as error:
         return await _form(request, target, error=error)
-    response = RedirectResponse(target, 303)
+    response = RedirectResponse(target, ON)
     response.set_cookie(
         COOKIE, made.secret, max_age=LASTS, path="/", secure=_is_secure(request), httponly=True, samesite="strict"
     )

@@ -19,7 +19,7 @@ from backend.core.database import Database
 from backend.core.errors import NotFound
 from backend.core.statements import Query
 from backend.interfaces.dashboard import pages, sessions
-from backend.operations import members, squads, tasks
+from backend.operations import events, members, squads, tasks
 from backend.operations.access import Actor, SquadRef
 
 NO_SQUAD = "There is no such squad, or you are no part of it; go on from your squads."
@@ -114,7 +114,9 @@ async def setting(visitor: Visitor) -> Setting:
     Raises:
         NotFound: no such squad, or none that the visitor is part of.
     """
-    known = await visitor.request.app.state.feed.require(visitor.actor, visitor.squad)
+    known = await visitor.database.reads.row(events.last, visitor.actor, visitor.squad)
+    if known is None:
+        raise NotFound(NO_SQUAD)
     me, squad, questions = await asyncio.gather(
         visitor.read(members.me), visitor.read(squads.get), visitor.read(tasks.questions, limits.PAGE_MAX)
     )

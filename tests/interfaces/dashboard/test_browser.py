@@ -224,10 +224,7 @@ async def test_members_and_the_squad_pause_and_go_on(browser: Browser, url: str,
     assert watched.errors == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_server_that_starts_anew_under_the_open_page(
-    database_url: str, tmp_path: Path, number: signal.Signals
-) -> None:
+async def test_a_server_that_starts_anew_under_the_open_page(database_url: str, tmp_path: Path) -> None:
     async with (
         chromium() as browser,
         standing(tmp_path / "home", 2, DATABASE_URL=database_url) as (server, other),
@@ -235,17 +232,16 @@ async def test_a_server_that_starts_anew_under_the_open_page(
     ):
         owner.headers["Authorization"] = f"Bearer {(tmp_path / 'home' / 'key').read_text().strip()}"
         await squad(owner)
-        await tasks(owner, "/squads/web", "one")
-        watched = await visit(browser, server.url, owner)
-        page = watched.page
+        page = (await visit(browser, server.url, owner)).page
         await page.evaluate("window.before = true")
-        os.kill(server.pid, number)
-        await expect(page.locator("#line")).to_have_text("reconnecting …")
-        await tasks(owner, "/squads/web", "made meanwhile")
-        await expect(page.locator("#t2")).to_contain_text("made meanwhile")
-        await expect(page.locator("#line")).to_be_empty()
-        await tasks(owner, "/squads/web", "made afterwards")
-        await expect(page.locator("#t3")).to_contain_text("made afterwards")
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.kill(server.pid, number)
+            await expect(page.locator("#line")).to_have_text("reconnecting …")
+            await tasks(owner, "/squads/web", f"made meanwhile {number}")
+            await expect(page.locator("#cards-todo")).to_contain_text(f"made meanwhile {number}")
+            await expect(page.locator("#line")).to_be_empty()
+            await tasks(owner, "/squads/web", f"made afterwards {number}")
+            await expect(page.locator("#cards-todo")).to_contain_text(f"made afterwards {number}")
         assert await page.evaluate("window.before")  # nothing was loaded anew
 
 

@@ -2,21 +2,27 @@
 
 from typing import assert_never
 
-from agentsquad.schemas.events import (
-    Event,
+from agentsquad.schemas.events import Event
+from agentsquad.schemas.events.members import (
     MemberAdded,
     MemberPaused,
     MemberResumed,
     MemberRetired,
     MemberUpdated,
-    MessageAcknowledged,
-    MessageSent,
+    TokenCreated,
+    TokenRevoked,
+)
+from agentsquad.schemas.events.messages import MessageAcknowledged, MessageSent
+from agentsquad.schemas.events.squads import (
     SquadArchived,
     SquadCreated,
     SquadPaused,
     SquadResumed,
     SquadUnarchived,
     SquadUpdated,
+)
+from agentsquad.schemas.events.tasks import (
+    State,
     TaskAccepted,
     TaskBlocked,
     TaskCancelled,
@@ -34,10 +40,7 @@ from agentsquad.schemas.events import (
     TaskUnblocked,
     TaskUpdated,
     TaskWaiting,
-    TokenCreated,
-    TokenRevoked,
 )
-from agentsquad.schemas.events.tasks import State
 
 SQUAD = SquadCreated | SquadUpdated | SquadPaused | SquadResumed | SquadArchived | SquadUnarchived
 MEMBER = MemberAdded | MemberUpdated | MemberPaused | MemberResumed | MemberRetired | TokenCreated | TokenRevoked
@@ -108,7 +111,7 @@ def _of_squad(event: SQUAD, who: str) -> str:
             assert_never(event)
 
 
-def _of_member(event: MEMBER, who: str) -> str:
+def _of_member(event: MEMBER, who: str) -> str:  # noqa: PLR0911  (a case a kind)
     match event:
         case MemberAdded():
             return f"{who} added {event.data.name}{f' as {event.data.role}' if event.data.role else ''}."
@@ -129,7 +132,7 @@ def _of_member(event: MEMBER, who: str) -> str:
             assert_never(event)
 
 
-def _of_task(event: TASK, who: str, task: str) -> str:
+def _of_task(event: TASK, who: str, task: str) -> str:  # noqa: C901, PLR0911, PLR0912  (a case a kind)
     match event:
         case TaskCreated():
             return f"{who} made {task}: {_quoted(event.data.title)}"
@@ -153,8 +156,8 @@ def _of_task(event: TASK, who: str, task: str) -> str:
             to = event.data.assignee or event.data.role or "anybody"
             return f"{who} handed {task} to {to}{_because(event.data.reason)}"
         case TaskWaiting():
-            state = "and goes on: all its children have ended" if event.data.status == "todo" else "and waits"
-            return f"{who} split {task} into children {state}."
+            ended = ", which have all ended: it is free again" if event.data.status == "todo" else ""
+            return f"{who} waits for the parts of {task}{ended}."
         case TaskAccepted():
             return f"{who} accepted {task}{_because(event.data.reason)}"
         case TaskRejected():

@@ -19,6 +19,7 @@ from backend.core.database import Database, close_db, init_db
 from backend.core.errors import SquadError, StartError
 from backend.core.settings import Settings
 from backend.interfaces.credentials import Credentials
+from backend.interfaces.dashboard import door
 from backend.interfaces.http import (
     bodies,
     crowding,
@@ -29,6 +30,7 @@ from backend.interfaces.http import (
     keys,
     members,
     messages,
+    sessions,
     squads,
     tasks,
     users,
@@ -81,8 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(bodies.Limit, most=limits.BODY)
     app.add_middleware(crowding.Gate, most=crowding.AT_ONCE)
     app.add_middleware(hot.Shortcut, reads=[*users.READS, *squads.READS])
+    app.add_middleware(door.Door, page=door.create(app.state))
     errors.install(app)
-    for room in (users, keys, squads, members, messages, tasks, events, health):
+    for room in (users, keys, sessions, squads, members, messages, tasks, events, health):
         app.include_router(room.router)
     return app
 

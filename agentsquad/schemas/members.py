@@ -34,6 +34,30 @@ class Me(Member):
     claims: list[str] = Field(description="Handles of the live claims.")
 
 
+class Holding(BaseModel):
+    """A task that a member holds, and since when."""
+
+    number: int
+    title: str
+    status: str
+    attempt: int
+    since: datetime
+    lease_ends_at: datetime | None
+
+
+class Teammate(Member):
+    """A member as its squad sees it: how many messages wait for it, and what it holds."""
+
+    unread: int
+    holds: list[Holding]
+
+
+class Team(BaseModel):
+    """Who works in a squad, by name."""
+
+    items: list[Teammate]
+
+
 class MemberNew(Incoming):
     """A member to add. A person is an account that exists, named by its email address."""
 

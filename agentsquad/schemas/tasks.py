@@ -137,6 +137,22 @@ class Board(BaseModel):
     more: list[Status] = Field(description="The statuses of which there are more tasks than the board shows.")
 
 
+class Relative(BaseModel):
+    """A task that has to do with another one: that it waits for, that waits for it, that it is part of, its part."""
+
+    relation: Literal["dependency", "dependent", "parent", "child"]
+    number: int
+    title: str
+    status: Status
+    holder: str | None
+
+
+class Relatives(BaseModel):
+    """The tasks around one, by relation and number."""
+
+    items: list[Relative]
+
+
 class Attempt(BaseModel):
     """One claim of a task, and how it ended."""
 

@@ -1,6 +1,7 @@
 """Accounts and their API keys."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -52,8 +53,17 @@ class Key(BaseModel):
 
     id: UUID
     name: str
+    kind: Literal["key", "browser", "link"] = Field(description="A browser's is its log-in; a link makes one, once.")
     created_at: datetime
+    expires_at: datetime | None = Field(description="null: it doesn't end by itself.")
     revoked_at: datetime | None
+
+
+class Link(BaseModel):
+    """An address that logs a browser in: once, and soon. Whoever has it is logged in as its maker."""
+
+    url: str
+    expires_at: datetime
 
 
 class KeySecret(BaseModel):

@@ -14,6 +14,8 @@ from backend.operations.access import Actor
 
 REMEMBERED: Final = 1.0  # seconds
 AT_MOST: Final = 10_000  # keys
+KEY: Final = "key"
+BROWSER: Final = "browser"
 
 
 class Credentials:
@@ -21,44 +23,48 @@ class Credentials:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, tuple[float, Actor]] = {}
-        self._asked: dict[str, asyncio.Task[Actor | None]] = {}
+        self._known: dict[tuple[str, str], tuple[float, Actor]] = {}
+        self._asked: dict[tuple[str, str], asyncio.Task[Actor | None]] = {}
 
-    async def actor(self, secret: str) -> Actor:
+    async def actor(self, secret: str, kind: str = KEY) -> Actor:
         """Whom a key or a token stands for.
+
+        Args:
+            secret: its text.
+            kind: of which kind it has to be; each opens its own door only. A token is a key here.
 
         Raises:
             Unauthenticated: nobody, or nobody any more.
         """
-        known = self._known.get(secret)
+        known = self._known.get((kind, secret))
         if known is not None and known[0] > asyncio.get_running_loop().time():
             return known[1]
-        asked = self._asked.get(secret)
+        asked = self._asked.get((kind, secret))
         if asked is None:
-            asked = self._asked[secret] = asyncio.create_task(self._look_up(secret))
-            asked.add_done_callback(lambda _: self._asked.pop(secret, None))
+            asked = self._asked[kind, secret] = asyncio.create_task(self._look_up(secret, kind))
+            asked.add_done_callback(lambda _: self._asked.pop((kind, secret), None))
         actor = await asyncio.shield(asked)
         if actor is None:
             raise Unauthenticated("This key is unknown or revoked; make a new one.")
         return actor
 
-    async def _look_up(self, secret: str) -> Actor | None:
+    async def _look_up(self, secret: str, kind: str) -> Actor | None:
         asked_at = asyncio.get_running_loop().time()
-        actor = await self._ask(secret)
-        self._known.pop(secret, None)
+        actor = await self._ask(secret, kind)
+        self._known.pop((kind, secret), None)
         if actor is not None:
             if len(self._known) >= AT_MOST:
                 self._known.clear()
-            self._known[secret] = (asked_at + REMEMBERED, actor)
+            self._known[kind, secret] = (asked_at + REMEMBERED, actor)
         return actor
 
-    async def _ask(self, secret: str) -> Actor | None:
+    async def _ask(self, secret: str, kind: str) -> Actor | None:
         digest = keys.digest(secret)
         if digest is None:
             return None
-        if secret.startswith(keys.MEMBER):
+        if secret.startswith(keys.MEMBER) and kind == KEY:
             row = await self._database.reads.row(keys.member_of, digest)
             claim = row and row["attempt"] and f"{row['task_number']}/{row['attempt']}"
             return row and Actor(member_id=row["member_id"], squad_id=row["squad_id"], claim=claim)
-        row = await self._database.reads.row(keys.user_of, digest)
+        row = await self._database.reads.row(keys.user_of, digest, kind)
         return row and Actor(user_id=row["user_id"], is_admin=row["is_admin"])

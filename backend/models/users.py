@@ -27,7 +27,7 @@ class User(Timed, Base):
 
 
 class ApiKey(Base):
-    """A key that acts as its user. Only the SHA-256 of its text is stored."""
+    """A key that acts as its user, the cookie of a browser, or a link that logs one in. Stored is its SHA-256."""
 
     __tablename__ = "api_keys"
 
@@ -37,3 +37,10 @@ class ApiKey(Base):
     digest: Mapped[bytes] = mapped_column(unique=True)
     created_at: Mapped[Created]
     revoked_at: Mapped[datetime | None]
+    kind: Mapped[str] = mapped_column(default="key", server_default=text("'key'"))
+    expires_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('key', 'browser', 'link')", name="kind"),
+        CheckConstraint("kind = 'key' OR expires_at IS NOT NULL", name="expires_at"),
+    )

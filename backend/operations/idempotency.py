@@ -21,7 +21,7 @@ from backend.core.statements import AnySelect
 from backend.models import IdempotencyKey
 from backend.operations.access import Actor
 from backend.operations.documents import document
-from backend.operations.keys import Secret
+from backend.operations.keys import Pass, Secret
 
 _KEPT: Final = func.make_interval(0, 0, 0, 0, limits.KEPT)
 
@@ -65,7 +65,7 @@ async def once(
     match answer:
         case None:
             await session.execute(delete(IdempotencyKey).where(*this))
-        case Secret():
+        case Secret() | Pass():
             await session.execute(update(IdempotencyKey).where(*this).values(made_id=answer.id))
         case _:
             await session.execute(update(IdempotencyKey).where(*this).values(answer=answer))

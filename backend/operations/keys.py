@@ -7,10 +7,11 @@ the database, and a leaked one is found by a scanner. Only its SHA-256 is stored
 import hashlib
 import secrets
 import zlib
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.errors import Forbidden, NotFound
@@ -18,6 +19,14 @@ from backend.core.statements import AnySelect
 from backend.models import ApiKey, Member, MemberToken, Task, User
 from backend.operations import documents
 from backend.operations.access import Actor
+
+
+class Pass(NamedTuple):
+    """A new key that ends by itself; the same holds for its text."""
+
+    id: UUID
+    secret: str
+    expires_at: datetime
 
 
 class Secret(NamedTuple):
@@ -29,6 +38,8 @@ class Secret(NamedTuple):
 
 USER = "sqd_"
 MEMBER = "sqm_"
+BROWSER = "sqb_"
+LINK = "sql_"
 
 
 def new_secret(prefix: str) -> str:
@@ -49,13 +60,19 @@ def _checksum(body: str) -> str:
     return f"{zlib.crc32(body.encode()):08x}"
 
 
-def user_of(digest: bytes) -> AnySelect:
-    """The account that an API key stands for."""
+def user_of(digest: bytes, kind: str = "key") -> AnySelect:
+    """The account that a key of this kind stands for: each opens its own door only."""
     return (
         select(User.id.label("user_id"), User.is_admin)
         .join(ApiKey, ApiKey.user_id == User.id)
-        .where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None), User.is_active)
+        .where(ApiKey.digest == digest, ApiKey.kind == kind, is_good(), User.is_active)
     )
+
+
+def is_good() -> ColumnElement[bool]:
+    """Whether an account's key is neither revoked nor over."""
+    lasts = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.statement_timestamp())
+    return and_(ApiKey.revoked_at.is_(None), lasts)
 
 
 def member_of(digest: bytes) -> AnySelect:
@@ -96,7 +113,7 @@ def of(actor: Actor, user_id: str) -> AnySelect:
 
 def _of(condition: ColumnElement[bool], *outer: Any) -> AnySelect:
     item = (
-        select(ApiKey.id, ApiKey.name, ApiKey.created_at, ApiKey.revoked_at)
+        select(ApiKey.id, ApiKey.name, ApiKey.kind, ApiKey.created_at, ApiKey.expires_at, ApiKey.revoked_at)
         .where(condition)
         .order_by(ApiKey.created_at.desc(), ApiKey.id)
         .correlate(*outer)

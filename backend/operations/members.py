@@ -10,7 +10,7 @@ from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from backend.core.database import on_constraint
 from backend.core.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from backend.core.statements import AnySelect
-from backend.models import Member, MemberToken, Squad, Task, User
+from backend.models import Attempt, Member, MemberToken, Squad, Task, User
 from backend.operations import documents, events, keys
 from backend.operations.access import (
     ME,
@@ -91,6 +91,39 @@ def me(actor: Actor, squad: SquadRef) -> AnySelect:
         .join(Squad, Squad.id == Member.squad_id)
         .where(Member.squad_id == scope(actor, squad), Member.retired_at.is_(None), is_acting(actor, Member, Squad))
     )
+
+
+def team(actor: Actor, squad: SquadRef) -> AnySelect:
+    """Who works in a squad, by name: how many messages wait for each, and what each holds since when."""
+    held = (
+        select(
+            Task.number, Task.title, Task.status, Task.attempt, Attempt.started_at.label("since"), Task.lease_ends_at
+        )
+        .join(
+            Attempt,
+            (Attempt.squad_id == Task.squad_id)
+            & (Attempt.task_number == Task.number)
+            & (Attempt.attempt == Task.attempt),
+        )
+        .where(Task.squad_id == Member.squad_id, Task.holder_id == Member.id)
+        .order_by(Task.number)
+        .correlate(Member)
+        .subquery("held")
+    )
+    holds = select(documents.array(held.table_valued())).select_from(held).scalar_subquery()
+    item = (
+        select(
+            *COLUMNS,
+            func.unread_messages(Member.squad_id, Member.id).label("unread"),
+            holds.label("holds"),
+        )
+        .where(Member.squad_id == Squad.id, Member.retired_at.is_(None))
+        .order_by(Member.name)
+        .correlate(Squad)
+        .lateral("item")
+    )
+    listed = documents.items(item).lateral("listed")
+    return select(listed.c["items"]).select_from(Squad).where(Squad.id == scope(actor, squad))
 
 
 async def add(session: AsyncSession, actor: Actor, squad: SquadRef, new: MemberNew) -> UUID:

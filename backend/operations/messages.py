@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Text, Uuid, case, cast, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -53,34 +53,50 @@ def inbox(*by: str) -> Query:
     """
 
     def query(actor: Actor, squad: SquadRef, member: MemberRef, after: int, limit: int) -> AnySelect:
-        found = (
-            select(
-                Message.position,
-                _name(Message.sender_id).label("sender"),
-                _name(Message.member_id).label("to"),
-                Message.task_number.label("task"),
-                Message.body,
-                Message.sent_at.label("at"),
-                Recipient.read_at,
-                Recipient.acknowledged_at,
-            )
-            .select_from(Recipient)
-            .join(Message, (Message.squad_id == Recipient.squad_id) & (Message.position == Recipient.position))
-            .where(Recipient.squad_id == Member.squad_id, Recipient.member_id == Member.id, Recipient.position > after)
-        )
+        found = _received().where(Recipient.position > after)
         if "unread" in by:
             found = found.where(Recipient.read_at.is_(None))
         item = found.order_by(Recipient.position).limit(limit).correlate(Member).lateral("item")
-        listed = documents.page(item, item.c.position, limit).lateral("listed")
-        unread = func.unread_messages(Member.squad_id, Member.id).label("unread")
-        return (
-            select(listed.c["items"], unread, listed.c.next)
-            .select_from(Member)
-            .join(Squad, Squad.id == Member.squad_id)
-            .where(Member.squad_id == scope(actor, squad), is_meant(actor, member, Member, Squad))
-        )
+        return _inbox(actor, squad, member, documents.page(item, item.c.position, limit))
 
     return query
+
+
+def latest(actor: Actor, squad: SquadRef, member: MemberRef, before: int, limit: int) -> AnySelect:
+    """A member's messages before a position, newest first, and how many are unread."""
+    found = _received().where(Recipient.position < before)
+    item = found.order_by(Recipient.position.desc()).limit(limit).correlate(Member).lateral("item")
+    oldest = case((func.count() == limit, cast(func.min(item.c.position), Text)))
+    return _inbox(actor, squad, member, documents.items(item).add_columns(oldest.label("next")))
+
+
+def _received() -> AnySelect:
+    return (
+        select(
+            Message.position,
+            _name(Message.sender_id).label("sender"),
+            _name(Message.member_id).label("to"),
+            Message.task_number.label("task"),
+            Message.body,
+            Message.sent_at.label("at"),
+            Recipient.read_at,
+            Recipient.acknowledged_at,
+        )
+        .select_from(Recipient)
+        .join(Message, (Message.squad_id == Recipient.squad_id) & (Message.position == Recipient.position))
+        .where(Recipient.squad_id == Member.squad_id, Recipient.member_id == Member.id)
+    )
+
+
+def _inbox(actor: Actor, squad: SquadRef, member: MemberRef, page: AnySelect) -> AnySelect:
+    listed = page.lateral("listed")
+    unread = func.unread_messages(Member.squad_id, Member.id).label("unread")
+    return (
+        select(listed.c["items"], unread, listed.c.next)
+        .select_from(Member)
+        .join(Squad, Squad.id == Member.squad_id)
+        .where(Member.squad_id == scope(actor, squad), is_meant(actor, member, Member, Squad))
+    )
 
 
 async def send(session: AsyncSession, actor: Actor, squad: SquadRef, new: MessageNew) -> tuple[int, UUID]:

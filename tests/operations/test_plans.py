@@ -111,6 +111,15 @@ READS: Final[dict[str, Frozen]] = {
         "ix_recipients_unread pk_messages",
         SOME,
     ),
+    "messages.latest": (messages.latest, (ADA, SQUAD, ME, LAST, PAGE), "pk_messages pk_recipients", SOME),
+    "members.team": (members.team, (ADA, SQUAD), "ix_tasks_holder pk_attempts", FEW + EACH // 50),
+    "tasks.relatives": (
+        tasks.relatives,
+        (ADA, SQUAD, EACH // 2, PAGE),
+        "ix_dependencies_depends_on ix_tasks_parent pk_dependencies pk_tasks",
+        SOME,
+    ),
+    "tasks.questions": (tasks.questions, (ADA, SQUAD, PAGE), "ix_tasks_claim_assigned", FEW),
     "keys.user_of": (keys.user_of, (hashlib.sha256(b"user2").digest(),), "uq_api_keys_digest", 2),
     "keys.member_of": (
         keys.member_of,

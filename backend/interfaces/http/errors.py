@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from agentsquad.schemas.errors import Error
 from backend.core import errors, failures
-from backend.interfaces.http import invalid
+from backend.interfaces import invalid
 
 STATUS: Final[dict[type[errors.SquadError], int]] = {
     errors.Invalid: 422,

@@ -9,7 +9,8 @@ from agentsquad.schemas import events as schemas
 from agentsquad.schemas import limits
 from agentsquad.schemas.events import Events
 from backend.core.errors import Invalid
-from backend.interfaces.http import answers, streams
+from backend.interfaces import streams
+from backend.interfaces.http import answers
 from backend.interfaces.http.dependencies import Db, InSquad, Live, Who, still_known
 from backend.interfaces.http.errors import Router
 from backend.live.feed import Follower

@@ -15,7 +15,7 @@ OUTCOMES = (
     "'accepted', 'rejected', 'cancelled', 'blocked', 'paused')"
 )
 # Of each table the checks that change: what they were, and what they become.
-CHECKS = {
+CHECKS: dict[str, dict[str, tuple[str | None, str]]] = {
     "tasks": {
         "status": ("status IN ('blocked', 'todo', 'in_progress', 'done', 'failed')", STATUSES),
         "blocked_on": (
@@ -36,6 +36,10 @@ CHECKS = {
         "outcome": ("outcome IN ('completed', 'failed', 'retried', 'lapsed')", OUTCOMES),
         "kind": (None, "kind IN ('work', 'review')"),
     },
+    "api_keys": {
+        "kind": (None, "kind IN ('key', 'browser', 'link')"),
+        "expires_at": (None, "kind = 'key' OR expires_at IS NOT NULL"),
+    },
 }
 MEMBER = ["squad_id", "id"]
 TIME = sa.DateTime(timezone=True)
@@ -49,6 +53,8 @@ def upgrade() -> None:
         "ix_members_role", "members", ["squad_id", "role"],
         postgresql_where=sa.text("retired_at IS NULL"),
     )  # fmt: skip
+    op.add_column("api_keys", sa.Column("kind", sa.Text(), server_default=sa.text("'key'"), nullable=False))
+    op.add_column("api_keys", sa.Column("expires_at", TIME, nullable=True))
     op.add_column("attempts", sa.Column("kind", sa.Text(), server_default=sa.text("'work'"), nullable=False))
     for column in (
         sa.Column("blocked_by", postgresql.JSONB(none_as_null=True), nullable=True),
@@ -130,6 +136,9 @@ def downgrade() -> None:
     for column in ("parent", "rejections", "worker_id", "review", "blocked_by"):
         op.drop_column("tasks", column)
     op.drop_column("attempts", "kind")
+    op.execute("DELETE FROM api_keys WHERE expires_at IS NOT NULL")  # the older program would take them for keys
+    for column in ("expires_at", "kind"):
+        op.drop_column("api_keys", column)
     op.drop_index("ix_members_role", "members")
     for table in ("members", "squads"):
         op.drop_column(table, "paused_at")

@@ -4,6 +4,7 @@ Each move on the board is an SQL function, one round trip; their `.sql` lies bes
 answer is JSON that PostgreSQL built, in the shapes of agentsquad/schemas/tasks.py.
 """
 
+from backend.operations.tasks.around import relatives
 from backend.operations.tasks.holding import (
     accept,
     claim,
@@ -17,7 +18,7 @@ from backend.operations.tasks.holding import (
     wait_for_children,
 )
 from backend.operations.tasks.making import ask, create
-from backend.operations.tasks.reading import Wanted, attempts, board, claimable, get, page, why
+from backend.operations.tasks.reading import Wanted, attempts, board, claimable, get, page, questions, why
 from backend.operations.tasks.steering import (
     add_dependency,
     answer,
@@ -54,7 +55,9 @@ __all__ = [
     "lapse",
     "over",
     "page",
+    "questions",
     "reject",
+    "relatives",
     "release",
     "remove_dependency",
     "resume",

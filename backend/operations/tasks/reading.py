@@ -78,6 +78,30 @@ def attempts(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
     )
 
 
+def questions(actor: Actor, squad: SquadRef, limit: int) -> AnySelect:
+    """The tasks that wait for oneself, a person, to answer them; by number."""
+    item = (
+        select(func.task_json(_TASK.table_valued()).label("task"), Task.number)
+        .where(Task.squad_id == Member.squad_id, Task.assignee_id == Member.id, Task.status == _literal("todo"))
+        .order_by(Task.number)
+        .limit(limit)
+        .correlate(Member)
+        .lateral("item")
+    )
+    listed = documents.page(item, item.c.number, limit, documents.array(item.c.task)).lateral("listed")
+    return (
+        select(listed.c["items"], listed.c.next)
+        .select_from(Member)
+        .join(Squad, Squad.id == Member.squad_id)
+        .where(
+            Member.squad_id == access.scope(actor, squad),
+            Member.retired_at.is_(None),
+            Member.kind == "person",
+            access.is_acting(actor, Member, Squad),
+        )
+    )
+
+
 @chosen
 def page(*by: str) -> Query:
     """Tasks of a squad by number.

@@ -26,6 +26,7 @@ OPEN = {
     "POST /squads": "makes one's own",
     "GET /keys": "a list of one's own",
     "POST /keys": "makes one's own",
+    "POST /links": "logs oneself in",
     "DELETE /keys/{key_id}": "names an account's key; no squad",
     "GET /users": "accounts; for administrators",
     "POST /users": "accounts; for administrators",

@@ -20,9 +20,9 @@ class Counted(Credentials):
 
     asked = 0
 
-    async def _ask(self, secret: str) -> Actor | None:
+    async def _ask(self, secret: str, kind: str) -> Actor | None:
         self.asked += 1
-        return await super()._ask(secret)
+        return await super()._ask(secret, kind)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_a_known_key_costs_a_question_a_second(database: Database, secret:
     for _ in range(100):
         await known.actor(secret)
     assert known.asked == 1
-    known._known[secret] = (0.0, known._known[secret][1])
+    known._known["key", secret] = (0.0, known._known["key", secret][1])
     await known.actor(secret)
     assert known.asked == 2
 

@@ -43,7 +43,7 @@ include-name = [{referring}]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422]
 """
 # What is one's own has no name in the address: asking as somebody else asks for something else.
-OWN = re.compile(r"/(users|users/me|keys|squads|templates|health|ready|openapi\.json|docs.*)")
+OWN = re.compile(r"/(users|users/me|keys|links|squads|templates|health|ready|openapi\.json|docs.*)")
 REFERRING = (
     "POST /squads",
     "PATCH /users/{user_id}",

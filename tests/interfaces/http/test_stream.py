@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from agentsquad.schemas import limits
-from backend.interfaces.http import streams
+from backend.interfaces import streams
 from tests.campaigns.crew import until
 from tests.interfaces.http.conftest import Site, listening, made, refused, squad, tasks
 from tests.interfaces.http.streaming import PATIENCE, stream

@@ -108,7 +108,7 @@ def keep_key(home: Path, secret: str) -> None:
             "correct the cause, or give another folder in SQUAD_HOME."
         ) from error
     if kept is not None:
-        log.warning("This database is new and has a key of its own; the key that lay in %s is now in %s.", key, kept)
+        log.warning("This database has a new key; the key that lay in %s is now in %s.", key, kept)
 
 
 def _set_aside(key: Path) -> Path | None:

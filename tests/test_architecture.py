@@ -390,6 +390,7 @@ INNER = {
     "messages.require_live",
     "tasks.lapse",
     "users.first",
+    "users.recover",
 }
 CONSEQUENCES = {"task.unblocked", "task.lapsed", "task.stuck"}
 

@@ -18,12 +18,14 @@ from backend.core import database
 from backend.core.database import Database, close_db, init_db
 from backend.core.errors import SquadError, StartError
 from backend.core.settings import Settings
+from backend.core.spools import Spools
 from backend.interfaces.credentials import Credentials
 from backend.interfaces.http import (
     bodies,
     crowding,
     errors,
     events,
+    exports,
     health,
     hot,
     keys,
@@ -52,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         own = Database(settings) if settings else database.default()
         app.state.database = own
         app.state.credentials = Credentials(own)
+        app.state.spools = Spools(own.settings.SQUAD_HOME)
         try:
             await init_db(own)
             await own.transact(accounts.first, lambda secret: keep_key(own.settings.SQUAD_HOME, secret))
@@ -78,11 +81,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.add_middleware(bodies.Limit, most=limits.BODY)
+    app.add_middleware(bodies.Limit, most=limits.BODY, larger={exports.IMPORT: limits.IMPORT})
     app.add_middleware(crowding.Gate, most=crowding.AT_ONCE)
     app.add_middleware(hot.Shortcut, reads=[*users.READS, *squads.READS])
     errors.install(app)
-    for room in (users, keys, squads, members, messages, tasks, events, health):
+    for room in (users, keys, exports, squads, members, messages, tasks, events, health):
         app.include_router(room.router)
     return app
 

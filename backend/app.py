@@ -18,6 +18,7 @@ from backend.core import database
 from backend.core.database import Database, close_db, init_db
 from backend.core.errors import SquadError, StartError
 from backend.core.settings import Settings
+from backend.core.spools import Spools
 from backend.interfaces.credentials import Credentials
 from backend.interfaces.dashboard import door
 from backend.interfaces.http import (
@@ -25,6 +26,7 @@ from backend.interfaces.http import (
     crowding,
     errors,
     events,
+    exports,
     health,
     hot,
     keys,
@@ -54,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         own = Database(settings) if settings else database.default()
         app.state.database = own
         app.state.credentials = Credentials(own)
+        app.state.spools = Spools(own.settings.SQUAD_HOME)
         try:
             await init_db(own)
             await own.transact(accounts.first, lambda secret: keep_key(own.settings.SQUAD_HOME, secret))
@@ -80,12 +83,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.add_middleware(bodies.Limit, most=limits.BODY)
+    app.add_middleware(bodies.Limit, most=limits.BODY, larger={exports.IMPORT: limits.IMPORT})
     app.add_middleware(crowding.Gate, most=crowding.AT_ONCE)
     app.add_middleware(hot.Shortcut, reads=[*users.READS, *squads.READS])
     app.add_middleware(door.Door, page=door.create(app.state))
     errors.install(app)
-    for room in (users, keys, sessions, squads, members, messages, tasks, events, health):
+    for room in (users, keys, sessions, exports, squads, members, messages, tasks, events, health):
         app.include_router(room.router)
     return app
 
@@ -111,7 +114,7 @@ def keep_key(home: Path, secret: str) -> None:
             "correct the cause, or give another folder in SQUAD_HOME."
         ) from error
     if kept is not None:
-        log.warning("This database is new and has a key of its own; the key that lay in %s is now in %s.", key, kept)
+        log.warning("This database has a new key; the key that lay in %s is now in %s.", key, kept)
 
 
 def _set_aside(key: Path) -> Path | None:

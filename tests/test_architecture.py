@@ -205,13 +205,20 @@ def test_an_arrow_that_points_up_is_found(tmp_path: Path) -> None:
 # One name a noun, in every room; what is no noun of the domain, and why it is there.
 NOUNS = {"users", "squads", "members", "tasks", "messages", "events"}
 ROOMS = {
-    "agentsquad/schemas": {"errors": "the wire's shape of an error", "fields": "kinds of field", "limits": "figures"},
+    "agentsquad/schemas": {
+        "errors": "the wire's shape of an error",
+        "exports": "a squad as a file",
+        "fields": "kinds of field",
+        "limits": "figures",
+    },
     "backend/models": {"base": "what every table shares", "idempotency": "answers to requests that may come again"},
     "backend/operations": {
         "access": "who may see what",
         "documents": "JSON that PostgreSQL builds",
+        "exports": "a squad as a file",
         "functions": "calling the SQL functions",
         "idempotency": "a request that comes again",
+        "imports": "a squad that comes as a file",
         "keys": "of users and of members, so of neither file",
         "sessions": "keys of browsers",
         "templates": "files, and what is in them",
@@ -234,6 +241,7 @@ ROOMS = {
         "bodies": "how large they may be",
         "dependencies": "what routes ask for",
         "errors": "the table from error to status",
+        "exports": "a squad as a file, both ways",
         "health": "of the process, not of the domain",
         "hot": "the lean way to read",
         "keys": "as in operations",
@@ -357,6 +365,8 @@ VERBS: dict[str, tuple[str, str, str | None, str | None]] = {
     "squads.resume": ("POST", f"{SQUAD}/resume", None, "squad.resumed"),
     "squads.archive": ("POST", f"{SQUAD}/archive", None, "squad.archived"),
     "squads.unarchive": ("POST", f"{SQUAD}/unarchive", None, "squad.unarchived"),
+    "exports.squad": ("GET", f"{SQUAD}/export", None, None),
+    "imports.squad": ("POST", "/squads/import", None, "squad.imported"),
     "members.add": ("POST", f"{SQUAD}/members", "add_member", "member.added"),
     "members.update": ("PATCH", MEMBER, None, "member.updated"),
     "members.pause": ("POST", f"{MEMBER}/pause", None, "member.paused"),
@@ -397,6 +407,9 @@ INNER = {
     "functions.on_board",
     "idempotency.forget",
     "idempotency.once",
+    "imports.hold",
+    "imports.lay_out",
+    "imports.make_rows",
     "members.clock",
     "members.join",
     "members.let_go_all",
@@ -407,6 +420,7 @@ INNER = {
     "sessions.exchange",
     "tasks.lapse",
     "users.first",
+    "users.recover",
 }
 CONSEQUENCES = {"task.unblocked", "task.lapsed", "task.stuck"}
 

@@ -65,6 +65,18 @@ def _email(text: str) -> str:
 
 
 def _json(value: Any) -> Any:
+    """JSON that PostgreSQL can hold, of limited size."""
+    storable(value)
+    try:
+        size = len(json.dumps(value, ensure_ascii=False).encode())
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if size > limits.TEXT:
+        raise ValueError(f"at most {limits.TEXT} bytes as JSON")
+    return value
+
+
+def storable(value: Any) -> Any:
     """JSON that PostgreSQL can hold; walked without recursion, since callers choose the depth."""
     stack = [value]
     while stack:
@@ -78,12 +90,6 @@ def _json(value: Any) -> Any:
             stack.extend(item.values())
         elif isinstance(item, list):
             stack.extend(item)
-    try:
-        size = len(json.dumps(value, ensure_ascii=False).encode())
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
-    if size > limits.TEXT:
-        raise ValueError(f"at most {limits.TEXT} bytes as JSON")
     return value
 
 
@@ -117,6 +123,7 @@ Number = Annotated[Whole, Field(ge=1, le=limits.NUMBER_MAX)]
 Position = Annotated[Whole, Field(ge=1, le=limits.POSITION_MAX)]
 Reference = Annotated[Number | Name, WrapValidator(_reference)]
 Json = Annotated[Any, AfterValidator(_json)]
+Stored = Annotated[Any, AfterValidator(storable)]
 Input = Annotated[Json, AfterValidator(lambda value: {} if value is None else value)]
 ClaimHandle = Annotated[
     str,

@@ -41,11 +41,15 @@ async def copy_rows(
     table = model.__table__
     assert isinstance(table, Table)
     await session.flush()
-    connection = await session.connection()
-    # asyncpg's connection knows nothing of SQLAlchemy's transaction, which begins with its first statement.
-    await connection.execute(text("SELECT 1"))
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    status: str = await driver.copy_records_to_table(
+    status: str = await (await driver(session)).copy_records_to_table(
         table.name, schema_name=table.schema, columns=list(columns), records=rows
     )
     return int(status.removeprefix("COPY "))
+
+
+async def driver(session: AsyncSession) -> Any:
+    """The driver's own connection, within the session's transaction: for what SQLAlchemy has no word for."""
+    connection = await session.connection()
+    # asyncpg's connection knows nothing of SQLAlchemy's transaction, which begins with its first statement.
+    await connection.execute(text("SELECT 1"))
+    return (await connection.get_raw_connection()).driver_connection

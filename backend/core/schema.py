@@ -1,5 +1,6 @@
 """Whether the database's schema is the program's, and how it becomes so. Alembic does the work."""
 
+import time
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -10,12 +11,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, Select, column, exc, select, table
+from sqlalchemy import Connection, Engine, Select, column, exc, select, table, text
 
 from backend.core.errors import StartError
 
 MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 OLDEST: Final = 150_000  # PostgreSQL 15, as server_version_num
+LOCK: Final = 0x5351554144  # "SQUAD"
+WAIT: Final = 300  # seconds
 
 
 def config(engine: Engine) -> Config:
@@ -29,9 +32,7 @@ def config(engine: Engine) -> Config:
 @cache
 def head() -> str | None:
     """The revision that this program needs."""
-    script = Config()
-    script.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(script).get_current_head()
+    return _script().get_current_head()
 
 
 def current() -> Select[tuple[str]]:
@@ -45,13 +46,12 @@ def is_current(engine: Engine) -> bool:
     Raises:
         StartError: the database is unreachable or too old, or its schema is newer than the program.
     """
-    script = ScriptDirectory.from_config(config(engine))
-    revision = _revision(engine)
-    if revision is not None and revision not in {item.revision for item in script.walk_revisions()}:
-        raise StartError(
-            f"The database's schema ({revision}) is newer than this program; install a newer agentsquad-server."
-        )
-    return revision == script.get_current_head()
+    return revision(engine) == head()
+
+
+def is_known(name: str) -> bool:
+    """Whether the program knows a revision, so can bring a schema from it to head."""
+    return name in {item.revision for item in _script().walk_revisions()}
 
 
 def prepare(engine: Engine, *, migrate: bool) -> None:
@@ -74,6 +74,42 @@ def prepare(engine: Engine, *, migrate: bool) -> None:
         raise StartError(
             f"The database's schema can't be brought to head ({_reason(error)}); correct the cause, and start again."
         ) from error
+
+
+def revision(engine: Engine) -> str | None:
+    """The schema's revision; None where there is no schema yet.
+
+    Raises:
+        StartError: the database is unreachable or too old, or its schema is newer than the program.
+    """
+    found = _revision(engine)
+    if found is not None and not is_known(found):
+        raise StartError(
+            f"The database's schema ({found}) is newer than this program; install a newer agentsquad-server."
+        )
+    return found
+
+
+def take_lock(connection: Connection) -> None:
+    """Wait until no other process changes the schema; from then on this connection alone may.
+
+    It polls: waiting inside `pg_advisory_lock` would be ended by `lock_timeout`, and taken for a deadlock
+    by `CREATE INDEX CONCURRENTLY`.
+
+    Raises:
+        StartError: it took too long.
+    """
+    ends = time.monotonic() + WAIT
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
+        if time.monotonic() > ends:
+            raise StartError("Another process has been migrating for five minutes; end it and try again.")
+        time.sleep(0.2)
+
+
+def _script() -> ScriptDirectory:
+    script = Config()
+    script.set_main_option("script_location", str(MIGRATIONS))
+    return ScriptDirectory.from_config(script)
 
 
 def _revision(engine: Engine) -> str | None:

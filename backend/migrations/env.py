@@ -1,16 +1,10 @@
 """How Alembic runs here: on the sync engine, one process at a time, never waiting long for a lock."""
 
-import time
-
 from alembic import context
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
-from backend.core import database
-from backend.core.errors import StartError
+from backend.core import database, schema
 from backend.models import Base
-
-LOCK = 0x5351554144  # "SQUAD"
-WAIT = 300  # seconds
 
 
 def engine() -> Engine:
@@ -19,24 +13,11 @@ def engine() -> Engine:
     return given or database.default().sync_engine
 
 
-def take_lock(connection: Connection) -> None:
-    """Wait until no other process migrates.
-
-    It polls: waiting inside `pg_advisory_lock` would be ended by `lock_timeout`, and taken for a deadlock
-    by `CREATE INDEX CONCURRENTLY`.
-    """
-    ends = time.monotonic() + WAIT
-    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
-        if time.monotonic() > ends:
-            raise StartError("Another process has been migrating for five minutes; end it and try again.")
-        time.sleep(0.2)
-
-
 def run() -> None:
     """Migrate under the lock, which its own connection holds."""
     own = engine().execution_options(isolation_level="AUTOCOMMIT")
     with own.connect() as lock, engine().connect() as connection:
-        take_lock(lock)
+        schema.take_lock(lock)
         try:
             connection.execute(text("SET lock_timeout = '5s'"))
             connection.execute(text("SET statement_timeout = 0"))

@@ -91,7 +91,7 @@ async def create(session: AsyncSession, actor: Actor, new: SquadNew) -> UUID:
     fields = new.model_dump(exclude={"template"})
     squad = Squad(owner_id=owner.id, **fields)
     session.add(squad)
-    with _name_taken(new.name):
+    with name_taken(new.name):
         await session.flush()
     first = MemberNew(name=FIRST_MEMBER, kind="person", user=owner.email)
     joined = [await members.join(session, squad.id, first, owner.id)]
@@ -114,7 +114,7 @@ async def update(session: AsyncSession, actor: Actor, ref: SquadRef, edit: Squad
     given = edit.model_dump(exclude_unset=True)
     for field, value in given.items():
         setattr(squad, field, value)
-    with _name_taken(given.get("name")):
+    with name_taken(given.get("name")):
         await session.flush()
     if given:
         await _tell(session, entered, "squad.updated", given)
@@ -191,5 +191,6 @@ async def _tell(session: AsyncSession, entered: Entered, kind: str, data: dict[s
     await events.append(session, entered.squad_id, entered.actor, [{"kind": kind, "data": data}])
 
 
-def _name_taken(name: str | None) -> AbstractContextManager[None]:
+def name_taken(name: str | None) -> AbstractContextManager[None]:
+    """A block in which a squad gets a name."""
     return on_constraint("uq_squads_owner_id_name", AlreadyExists(f"You have a squad {name} already."))

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from agentsquad.schemas.users import UserEdit, UserNew
 from backend.core.database import on_constraint
-from backend.core.errors import AlreadyExists, Forbidden, NotFound
+from backend.core.errors import AlreadyExists, Conflict, Forbidden, NotFound
 from backend.core.statements import AnySelect
 from backend.models import Member, User
 from backend.operations import documents, keys
@@ -76,6 +76,29 @@ async def first(session: AsyncSession, keep: Callable[[str], None]) -> None:
     await session.flush()
     made = await keys.create(session, Actor(user_id=user.id, is_admin=True), None, "first")
     keep(made.secret)
+
+
+async def recover(session: AsyncSession, keep: Callable[[str], None]) -> None:
+    """Make the administrator a new key: the way back in for whoever owns the machine.
+
+    Of several administrators the oldest account; a database without accounts gets its first one.
+
+    Args:
+        session: the transaction.
+        keep: called with the key's text before the commit.
+
+    Raises:
+        Conflict: there are accounts, and none of them is an administrator's who may come in.
+    """
+    oldest = select(User).where(User.is_admin, User.is_active).order_by(User.created_at, User.id).limit(1)
+    user = await session.scalar(oldest)
+    if user is not None:
+        made = await keys.create(session, Actor(user_id=user.id, is_admin=True), None, "recovered")
+        keep(made.secret)
+    elif await session.scalar(select(select(User.id).exists())):
+        raise Conflict("Every administrator's account is deactivated; activate one in the table users.")
+    else:
+        await first(session, keep)
 
 
 async def create(session: AsyncSession, actor: Actor, new: UserNew) -> User:

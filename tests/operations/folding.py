@@ -56,6 +56,13 @@ def fold(log: Iterable[Mapping[str, Any]]) -> State:
 def _squad(state: State, _event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:
     if verb == "created":
         data |= {"paused_at": None, "archived_at": None}
+    if verb == "imported":
+        del data["source"]
+        for member in data.pop("members"):
+            state["members"][member.pop("name")].update(member)
+        for task in state["tasks"].values():
+            task["squad"] = data["id"]
+        state["tokens"].clear()
     state["squad"].update(data)
 
 

@@ -23,6 +23,7 @@ from agentsquad.schemas.events.messages import (
 from agentsquad.schemas.events.squads import (
     SquadArchived,
     SquadCreated,
+    SquadImported,
     SquadPaused,
     SquadResumed,
     SquadUnarchived,
@@ -55,6 +56,7 @@ Event = Annotated[
     | SquadResumed
     | SquadArchived
     | SquadUnarchived
+    | SquadImported
     | MemberAdded
     | MemberUpdated
     | MemberPaused

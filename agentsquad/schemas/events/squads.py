@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from agentsquad.schemas.events.base import BaseEvent, Data
 
 
@@ -11,7 +13,7 @@ class SquadData(Data):
     """A squad as it was made."""
 
     id: UUID
-    owner: UUID
+    owner: UUID | None = Field(description="null: an account of another server.")
     name: str
     lease_seconds: int
     max_tries: int
@@ -77,3 +79,39 @@ class SquadUnarchived(BaseEvent):
 
     kind: Literal["squad.unarchived"]
     data: ArchivedData
+
+
+class ImportedMember(Data):
+    """A member as it is here: of all the accounts of the other server only its owner's place was taken by one."""
+
+    id: UUID
+    name: str
+    kind: str
+    user: UUID | None
+
+
+class Source(Data):
+    """What was imported: the squad's id and name there, when it was exported, its last position, the file's digest."""
+
+    id: UUID
+    name: str
+    exported_at: datetime
+    last: int
+    sha256: str
+
+
+class ImportedData(Data):
+    """The squad as it is here; tokens of the other server open nothing."""
+
+    id: UUID
+    owner: UUID | None = Field(description="null: an account of another server.")
+    name: str
+    source: Source
+    members: list[ImportedMember]
+
+
+class SquadImported(BaseEvent):
+    """The squad, with all that the log tells before, came from a file."""
+
+    kind: Literal["squad.imported"]
+    data: ImportedData

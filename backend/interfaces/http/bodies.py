@@ -1,5 +1,8 @@
 """Whose body is read at all, and how much of it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,11 +15,17 @@ class Limit:
     """Plain ASGI middleware that reads no body that comes without a key, and of others none beyond the limit.
 
     The errors have the one shape.
+
+    Args:
+        app: what comes next.
+        most: bytes of a body.
+        larger: addresses that take more, and how much.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, larger: Mapping[str, int] = MappingProxyType({})) -> None:
         self._app = app
         self._most = most
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on, counting the body's bytes as they are read."""
@@ -24,12 +33,13 @@ class Limit:
             await response(Unauthenticated(NO_KEY))(scope, receive, send)
             return
         size = 0
+        most = self._larger.get(scope.get("path", ""), self._most)
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self._most:
+            if size > most:
                 raise HTTPException(413)
             return message
 

@@ -24,6 +24,7 @@ OPEN = {
     "GET /templates": "the same for everybody",
     "GET /squads": "a list of one's own",
     "POST /squads": "makes one's own",
+    "POST /squads/import": "makes one's own",
     "GET /keys": "a list of one's own",
     "POST /keys": "makes one's own",
     "POST /links": "logs oneself in",

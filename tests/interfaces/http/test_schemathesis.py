@@ -32,6 +32,11 @@ phases.stateful.max-steps = 6
 include-name = "GET /squads/{{squad}}/events/stream"
 enabled = false
 
+# It takes lines and no JSON; tests/interfaces/http/test_exports.py is about it.
+[[operations]]
+include-name = "POST /squads/import"
+enabled = false
+
 # Nobody waits here for something to do.
 [[operations]]
 include-name = "POST /squads/{{squad}}/tasks/claim"

@@ -1,22 +1,21 @@
 """The server's own verbs. The command loads this module when one of them is typed."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
 from fastapi import FastAPI
-from rich.console import Console
 
 from agentsquad import local
 from backend import doctor as checks
 from backend.app import create_app
+from backend.cli import admin
+from backend.cli.sentences import out, sentences
 from backend.core import embedded
 from backend.core.database import Database
 from backend.core.errors import StartError
@@ -26,19 +25,7 @@ from backend.demo import run as demonstration
 GRACE = 5  # seconds that requests may take to end when the server stops
 BACKLOG = 2048  # connections that wait while the server starts
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-admin = typer.Typer(no_args_is_help=True, help="Look after a server's database.")
-app.add_typer(admin, name="admin")
-out = Console(highlight=False, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def sentences() -> Iterator[None]:
-    """What can't be started is one sentence and exit code 1."""
-    try:
-        yield
-    except StartError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(error.detail, style="red", markup=False)
-        raise typer.Exit(1) from None
+app.add_typer(admin.app, name="admin")
 
 
 @app.command()
@@ -189,13 +176,5 @@ def demo(
 
 def _own_source() -> Path:
     """The project where it lies as a whole, else the server's package."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     return package.parent if (package.parent / "pyproject.toml").exists() else package
-
-
-@admin.command()
-def migrate() -> None:
-    """Bring the database's schema to head."""
-    with sentences():
-        Database(load().model_copy(update={"SQUAD_MIGRATE": "on"})).open_sync()
-        out.print("The schema is current.")

@@ -1,0 +1,81 @@
+"""What the log tells of the squad and its members, to be compared with their rows."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agentsquad.schemas import limits
+from agentsquad.schemas.events import Event
+from agentsquad.schemas.events.members import MemberAdded, MemberPaused, MemberResumed, MemberRetired, MemberUpdated
+from agentsquad.schemas.events.squads import SquadCreated, SquadImported
+from agentsquad.schemas.exports import Header, MemberRow
+
+SQUAD = ("name", "lease_seconds", "max_tries", "paused_at", "archived_at")
+MEMBER = ("kind", "role", "instructions", "paused_at", "retired_at")
+
+
+class Telling:
+    """The squad and its members as the events tell them, one after another."""
+
+    def __init__(self) -> None:
+        self.renames: list[tuple[int, str, str]] = []
+        self._squad: dict[str, Any] = dict.fromkeys(SQUAD)
+        self._members: dict[str, dict[str, Any]] = {}
+
+    def tell(self, event: Event) -> None:
+        """The next event.
+
+        Raises:
+            ValueError: it can't be one here.
+        """
+        if (event.position == 1) != isinstance(event, SquadCreated):
+            raise ValueError("the log begins with `squad.created`, and has no other one")
+        match event:
+            case SquadImported(data=data):
+                self._squad["name"] = data.name
+                for member in data.members:
+                    self._of(member.name)["kind"] = member.kind
+            case MemberAdded(data=data):
+                if data.name in self._members:
+                    raise ValueError(f"there is a member {data.name} already")
+                self._members[data.name] = dict.fromkeys(MEMBER) | _kept(data.model_dump(), MEMBER)
+            case MemberUpdated(data=data):
+                self._rename(event.position, data.before, data.member)
+                self._of(data.member).update(_kept(data.model_dump(exclude_unset=True), MEMBER))
+            case MemberPaused(data=data) | MemberResumed(data=data) | MemberRetired(data=data):
+                self._of(data.member).update(_kept(data.model_dump(), MEMBER))
+            case _ if event.kind.startswith("squad."):
+                self._squad.update(_kept(event.data.model_dump(exclude_unset=True), SQUAD))
+            case _:
+                pass
+
+    def differences(self, header: Header, members: Mapping[str, MemberRow]) -> Iterator[str]:
+        """Where the rows are not what the log tells."""
+        if _kept(header.model_dump(), SQUAD) != self._squad:
+            yield "of the squad"
+        for name in sorted(members.keys() | self._members.keys()):
+            row = members.get(name)
+            if row is None or _kept(row.model_dump(), MEMBER) != self._members.get(name):
+                yield f"of the member {name}"
+
+    def _of(self, name: str) -> dict[str, Any]:
+        if name not in self._members:
+            raise ValueError(f"there is no member {name} in the log yet")
+        return self._members[name]
+
+    def _rename(self, position: int, before: str, now: str) -> None:
+        if before != now:
+            if now in self._members:
+                raise ValueError(f"there is a member {now} already")
+            self._members[now] = self._of(before)
+            del self._members[before]
+            self.renames.append((position, before, now))
+
+
+def _kept(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: short(values[name]) for name in names if name in values}
+
+
+def short(value: Any) -> Any:
+    """A long text by its digest."""
+    return hashlib.sha256(value.encode()).hexdigest() if isinstance(value, str) and len(value) > limits.NAME else value

@@ -1,0 +1,73 @@
+"""A squad in which there is something of everything."""
+
+from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
+from agentsquad.schemas.messages import AcknowledgeNew, ReadNew
+from agentsquad.schemas.squads import SquadEdit
+from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskEdit, TaskNew
+from backend.operations import members, messages, squads
+from backend.operations.access import ME, Actor
+from tests.operations.scene import Scene
+
+ODD = 'quo"te, back\\slash, tab\t, line\n, \u2028, \x01, \U0001f980, \\u0000, ; DROP TABLE'
+
+
+async def fill(scene: Scene) -> None:
+    """Do everything once."""
+    owner, ada, tess, paul, squad = scene.owner, scene.ada, scene.tess, scene.paul, scene.squad
+    gone = Actor(member_id=await scene.do(members.add, owner, squad, MemberNew(name="gone")), squad_id=squad.id)
+    await scene.do(members.create_token, owner, squad, "ada", "laptop")
+    kept = await scene.do(members.create_token, owner, squad, "tess", "phone")
+    await scene.do(members.revoke_token, owner, squad, "tess", str(kept.id))
+    numbers = {"big": 123456789012345678901234567890, "small": 1.10, "deep": [[{}]], "null": None}
+    await scene.create(
+        TaskNew(title=ODD, description=ODD, input=numbers, key="a", priority=0),
+        TaskNew(title="waits", depends_on=["a"], key="b"),
+        TaskNew(title="waits for two", depends_on=["a", "b"]),
+        TaskNew(title="reviewed", review="tester", role="backend"),
+        TaskNew(title="rejected", review="", role="backend"),
+        TaskNew(title="under review", review="tester"),
+        TaskNew(title="fails", key="f"),
+        TaskNew(title="stuck", depends_on=["f"]),
+        TaskNew(title="parent", assignee="ada"),
+        TaskNew(title="cancelled"),
+        TaskNew(title="held", assignee="ada"),
+        TaskNew(title="held by a person", assignee="paul"),
+        TaskNew(title="blocked"),
+        TaskNew(title="was the gone one's", assignee="gone"),
+        TaskNew(title="asks", assignee="tess"),
+        TaskNew(title="asked and answered", assignee="tess"),
+        TaskNew(title="passed on", assignee="ada"),
+    )
+    first = await scene.hold(ada, 1)
+    await scene.complete(ada, first.claim, {"text": ODD, "null": None})
+    for number, verb, given in ((4, "accept", {}), (5, "reject", {"note": "not yet"})):
+        work = await scene.hold(ada, number)
+        await scene.complete(ada, work.claim, None)
+        review = await scene.hold(tess, number)
+        await scene.held(verb, tess, review.claim, **given)
+    await scene.complete(ada, (await scene.hold(ada, 6)).claim, "under review")
+    await scene.hold(tess, 6)
+    await scene.fail(gone, (await scene.hold(gone, 7)).claim, ODD, retry=True)
+    await scene.fail(gone, (await scene.hold(gone, 7)).claim, "no")
+    parent = await scene.hold(ada, 9)
+    await scene.create(TaskNew(title="child", parent=9), TaskNew(title="child", parent=9), by=ada)
+    await scene.held("wait_for_children", ada, parent.claim)
+    await scene.complete(ada, (await scene.hold(ada, 18)).claim)
+    await scene.steer("cancel", owner, 10, CancelNew(reason="no more"))
+    await scene.hold(ada, 11)
+    await scene.hold(paul, 12)
+    await scene.steer("block", owner, 13, BlockNew(reason="no money"))
+    for number, answered in ((15, False), (16, True)):
+        asked = await scene.ask(tess, (await scene.hold(tess, number)).claim)
+        if answered:
+            await scene.steer("answer", owner, asked.question.number, AnswerNew(answer=None))
+    await scene.held("handoff", ada, (await scene.hold(ada, 17)).claim, to="tess", note="yours")
+    await scene.steer("update", owner, 3, TaskEdit(priority=4, title="changed", review="tester"))
+    await scene.steer("add_dependency", owner, 3, 7)
+    sent = [await scene.send(ada, **to) for to in ({"to": "tess"}, {"task": 1}, {"all": True})]
+    await scene.do(messages.mark_read, tess, squad, ME, ReadNew(up_to=sent[0]))
+    await scene.do(messages.acknowledge, tess, squad, ME, AcknowledgeNew(messages=[sent[2]]))
+    await scene.do(members.update, owner, squad, "ada", MemberEdit(name="eda", instructions=ODD * 3))
+    await scene.do(members.pause, owner, squad, "tess", PauseNew())
+    await scene.do(members.retire, owner, squad, "gone")
+    await scene.do(squads.update, owner, squad, SquadEdit(lease_seconds=77))

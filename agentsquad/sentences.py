@@ -16,6 +16,7 @@ from agentsquad.schemas.events.messages import MessageAcknowledged, MessageSent
 from agentsquad.schemas.events.squads import (
     SquadArchived,
     SquadCreated,
+    SquadImported,
     SquadPaused,
     SquadResumed,
     SquadUnarchived,
@@ -42,7 +43,7 @@ from agentsquad.schemas.events.tasks import (
     TaskWaiting,
 )
 
-SQUAD = SquadCreated | SquadUpdated | SquadPaused | SquadResumed | SquadArchived | SquadUnarchived
+SQUAD = SquadCreated | SquadUpdated | SquadPaused | SquadResumed | SquadArchived | SquadUnarchived | SquadImported
 MEMBER = MemberAdded | MemberUpdated | MemberPaused | MemberResumed | MemberRetired | TokenCreated | TokenRevoked
 TASK = (
     TaskCreated
@@ -71,7 +72,15 @@ def sentence(event: Event) -> str:
     """The sentence of an event, on one line."""
     who = event.actor.member or SERVER
     match event:
-        case SquadCreated() | SquadUpdated() | SquadPaused() | SquadResumed() | SquadArchived() | SquadUnarchived():
+        case (
+            SquadCreated()
+            | SquadUpdated()
+            | SquadPaused()
+            | SquadResumed()
+            | SquadArchived()
+            | SquadUnarchived()
+            | SquadImported()
+        ):
             return _of_squad(event, who)
         case (
             MemberAdded()
@@ -93,7 +102,7 @@ def sentence(event: Event) -> str:
             return _of_task(event, who, f"#{event.task}")
 
 
-def _of_squad(event: SQUAD, who: str) -> str:
+def _of_squad(event: SQUAD, who: str) -> str:  # noqa: PLR0911  (a case a kind)
     match event:
         case SquadCreated():
             return f"{who} made the squad {event.data.name}."
@@ -107,6 +116,8 @@ def _of_squad(event: SQUAD, who: str) -> str:
             return f"{who} archived the squad."
         case SquadUnarchived():
             return f"{who} opened the squad again."
+        case SquadImported():
+            return f"{who} brought the squad in from a file, as {event.data.name}."
         case _:
             assert_never(event)
 

@@ -11,7 +11,20 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from agentsquad.cli import account, board, events, holding, members, messages, squads, tasks, users, work
+from agentsquad.cli import (
+    account,
+    board,
+    browser,
+    events,
+    exports,
+    holding,
+    members,
+    messages,
+    squads,
+    tasks,
+    users,
+    work,
+)
 from agentsquad.cli.running import exit_code
 from agentsquad.client import SquadError
 
@@ -64,7 +77,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Squads of AI agents get work done, on one PostgreSQL and nothing else.",
 )
-for room in (account, board, messages, events):
+for room in (account, board, browser, messages, events):
     app.add_typer(room.app)
 for name, group in {
     "squad": squads.app,
@@ -75,6 +88,7 @@ for name, group in {
     "key": users.keys,
 }.items():
     app.add_typer(group, name=name)
+squads.app.add_typer(exports.app)
 tasks.app.add_typer(holding.app)
 members.short(app)
 app.command("work", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(work.work)

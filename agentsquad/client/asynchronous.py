@@ -1,12 +1,13 @@
 """`AsyncClient`: all that the server can be asked for."""
 
 from agentsquad.client.events import EventCalls
+from agentsquad.client.exports import ExportCalls
 from agentsquad.client.squads import SquadCalls
 from agentsquad.client.users import UserCalls
 from agentsquad.client.working import WorkCalls
 
 
-class AsyncClient(WorkCalls, SquadCalls, EventCalls, UserCalls):
+class AsyncClient(WorkCalls, SquadCalls, ExportCalls, EventCalls, UserCalls):
     """A connection to a server, as a user or as a member; use it with `async with`.
 
     Whatever it changes it changes once, also when answers get lost and calls are repeated.

@@ -1,7 +1,7 @@
 """Accounts and their API keys."""
 
 from agentsquad.client.wire import Wire
-from agentsquad.schemas.users import Key, KeyNew, Keys, KeySecret, User, UserEdit, UserNew, Users
+from agentsquad.schemas.users import Key, KeyNew, Keys, KeySecret, Link, User, UserEdit, UserNew, Users
 
 
 class UserCalls(Wire):
@@ -31,6 +31,10 @@ class UserCalls(Wire):
         """Make an API key, for oneself or, as an administrator, for another account."""
         path = "/keys" if user_id is None else f"/users/{user_id}/keys"
         return await self._ask(KeySecret, "POST", path, KeyNew(name=name))
+
+    async def create_link(self) -> Link:
+        """Make an address that logs a browser in as oneself: once, within a minute."""
+        return await self._ask(Link, "POST", "/links")
 
     async def revoke_key(self, key_id: str) -> None:
         """End an API key: it is dead everywhere within a second."""

@@ -108,7 +108,9 @@ class Wire:
         patience: float | None = None,
     ) -> M:
         """Ask, and ask again while the server is away."""
-        answer = await self._answer(method, path, body, query=query, wait=wait, patience=patience)
+        return self._read(shape, await self._answer(method, path, body, query=query, wait=wait, patience=patience))
+
+    def _read(self, shape: type[M], answer: httpx.Response) -> M:
         try:
             return shape.model_validate(answer.json())  # pydantic's own reader refuses what is nested deeply
         except (ValueError, RecursionError) as error:

@@ -50,6 +50,7 @@ async def run(folder: Path, report: Path, picture: Path | None = None) -> None:
         url = await own.serve()
         async with AsyncClient(url, (own.home / local.KEY).read_text().strip(), patience=LIMIT) as client:
             await client.create_squad(SquadNew(name="demo", lease_seconds=LEASE))
+            show.say(f"Watch it in a browser, too: {(await client.create_link()).url}")
             await client.create_tasks(
                 [TaskNew(title=f"Review {folder.name}", role="lead", input={"folder": str(folder)})]
             )
@@ -64,7 +65,7 @@ async def run(folder: Path, report: Path, picture: Path | None = None) -> None:
                     raise StartError(f"The squad wasn't ready after {LIMIT:.0f} s; try a smaller folder.") from None
             await asyncio.to_thread(report.write_text, done.result, encoding="utf-8")
             show.summary(await count(client), story.refused, report)
-            await show.close(url)
+            await show.close(client)
     if film and picture:
         await asyncio.to_thread(film.write, picture)
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentsquad.cli import board as boards
+from agentsquad.client import AsyncClient
 from agentsquad.schemas.events import Event
 from agentsquad.schemas.tasks import Board
 from agentsquad.sentences import sentence
@@ -117,9 +118,10 @@ class Show:
         self._console.print(table)
         self._console.print(f"The report: {report}", style="bold", soft_wrap=True)
 
-    async def close(self, page: str) -> None:
+    async def close(self, client: AsyncClient) -> None:
         """What to do next; whoever sits at the terminal may look at the page before it is gone."""
         if sys.stdin.isatty() and self._drawn:
+            page = (await client.create_link()).url
             self._console.print(f"The page: {page}  (until you press Enter)", style="bold", soft_wrap=True)
             await self.ask(None)
         self._console.print(

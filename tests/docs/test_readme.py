@@ -3,8 +3,10 @@
 import re
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
-from agentsquad.cli import SERVER
+from agentsquad.cli import SERVER, app
 from tests.docs.test_guides import REPOSITORY, Block, blocks, default_database, run_script  # noqa: F401  (a fixture)
 
 README = REPOSITORY / "README.md"
@@ -20,4 +22,7 @@ def test_every_target_and_command_exists() -> None:
     text, makefile = README.read_text("utf-8"), (REPOSITORY / "Makefile").read_text("utf-8")
     for target in re.findall(r"(?:`|\$ )make (\w+)", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    assert set(re.findall(r"(?:`|\$ |bin/)asq (\w+)", text)) <= {*SERVER, "work"}
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    typed = set(re.findall(r"(?:`|\$ |&& )asq (\w+)", text))
+    assert {"serve", "squad", "task", "work"} <= typed <= {*SERVER, *group.commands}

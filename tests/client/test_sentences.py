@@ -22,6 +22,7 @@ FACTS = STATE | {
 }  # fmt: skip
 TESS = {"id": ID, "member": "tess"}
 NEW = {"id": ID, "name": "tess", "kind": "external", "role": "tester", "instructions": "", "user": None}
+SOURCE = {"id": ID, "name": "web", "exported_at": AT, "last": 7, "sha256": "00"}
 # Of each kind some data, and what they say; `ada` does it, and #12 is the task.
 SAID: list[tuple[str, dict[str, Any], str]] = [
     ("squad.created", {"id": ID, "owner": ID, "name": "web", "lease_seconds": 60, "max_tries": 3},
@@ -31,6 +32,8 @@ SAID: list[tuple[str, dict[str, Any], str]] = [
     ("squad.resumed", {"paused_at": None}, "ada let the squad go on."),
     ("squad.archived", {"archived_at": AT}, "ada archived the squad."),
     ("squad.unarchived", {"archived_at": None}, "ada opened the squad again."),
+    ("squad.imported", {"id": ID, "owner": ID, "name": "copy", "source": SOURCE, "members": []},
+     "ada brought the squad in from a file, as copy."),
     ("member.added", NEW, "ada added tess as tester."),
     ("member.added", NEW | {"role": ""}, "ada added tess."),
     ("member.updated", TESS | {"before": "tom", "name": "tess", "role": "", "instructions": "secret"},

@@ -124,7 +124,7 @@ READS: Final[dict[str, Frozen]] = {
     "keys.member_of": (
         keys.member_of,
         (hashlib.sha256(str(ADA.member_id).encode()).digest(),),
-        "ix_member_tokens_digest",
+        "ix_member_tokens_digest ix_tasks_holder",
         2,
     ),
 }

@@ -23,6 +23,7 @@ from agentsquad.client import (
     SquadError,
     Unauthenticated,
     Unreachable,
+    wire,
 )
 
 WIDTH: Final = 160  # columns where nobody reads along, such as in a file
@@ -34,6 +35,7 @@ EXIT: Final[dict[type[SquadError], int]] = {
     Conflict: 5,
     Unreachable: 6,
 }
+PATIENCE: Final = 3.0  # seconds for which a person waits for a server that is away; a command's attempt waits longer
 NOTHING: Final = 3  # exit code where there was nothing to do
 
 
@@ -99,7 +101,8 @@ def ending(run: Callable[[], Any]) -> None:
 async def _run(
     function: Callable[..., Any], as_json: bool, squad: str | None, member: str | None, given: dict[str, Any]
 ) -> int:
-    async with AsyncClient(squad=squad, member=member) as client:
+    patience = wire.PATIENCE if "SQUAD_CLAIM" in os.environ else PATIENCE
+    async with AsyncClient(squad=squad, member=member, patience=patience) as client:
         said = function(client, **given)
         if not isinstance(said, AsyncIterator):
             answer = await said

@@ -1,6 +1,7 @@
 """Accounts and their API keys."""
 
-from agentsquad.client.wire import Wire
+from agentsquad.client.errors import checked
+from agentsquad.client.wire import Wire, path
 from agentsquad.schemas.users import Key, KeyNew, Keys, KeySecret, User, UserEdit, UserNew, Users
 
 
@@ -21,7 +22,7 @@ class UserCalls(Wire):
 
     async def update_user(self, user_id: str, edit: UserEdit) -> User:
         """Change an account. Administrators only."""
-        return await self._ask(User, "PATCH", f"/users/{user_id}", edit)
+        return await self._ask(User, "PATCH", path("users", user_id), edit)
 
     async def keys(self) -> list[Key]:
         """One's own API keys, newest first."""
@@ -29,9 +30,9 @@ class UserCalls(Wire):
 
     async def create_key(self, name: str = "", *, user_id: str | None = None) -> KeySecret:
         """Make an API key, for oneself or, as an administrator, for another account."""
-        path = "/keys" if user_id is None else f"/users/{user_id}/keys"
-        return await self._ask(KeySecret, "POST", path, KeyNew(name=name))
+        address = "/keys" if user_id is None else path("users", user_id, "keys")
+        return await self._ask(KeySecret, "POST", address, checked(KeyNew, name=name))
 
     async def revoke_key(self, key_id: str) -> None:
         """End an API key: it is dead everywhere within a second."""
-        await self._answer("DELETE", f"/keys/{key_id}")
+        await self._answer("DELETE", path("keys", key_id))

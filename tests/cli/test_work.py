@@ -14,7 +14,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from agentsquad.cli import SERVER, processes, work
+from agentsquad.cli import SERVER, processes, prompts
+from agentsquad.cli.attempts import Attempt, Stdin, Work
 from agentsquad.client import AsyncClient
 from agentsquad.schemas.members import MemberNew
 from agentsquad.schemas.squads import SquadNew
@@ -133,7 +134,7 @@ async def test_output_that_cannot_be_a_result_fails_the_task_and_says_why(
 async def test_a_result_that_only_the_server_refuses_fails_the_task(
     squad: AsyncClient, asq: Asq, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentsquad.client.checked", lambda *_, **__: None)
+    monkeypatch.setattr("agentsquad.client.tasks.checked", lambda kind, **fields: kind.model_construct(**fields))
     await given(squad)
     await worked(squad, await claimed(squad), "sh", "-c", "yes | head -c 200000")
     assert (await squad.task(1)).status == "failed"
@@ -155,7 +156,7 @@ async def test_a_result_that_only_the_server_refuses_fails_the_task(
     ],
 )
 def test_json_is_kept_as_json_if_it_can_be_said_again(out: bytes, result: Any) -> None:
-    assert work.result(out) == result
+    assert prompts.result(out) == result
 
 
 async def test_a_result_nested_deeply_is_not_lost_and_stops_no_worker(squad: AsyncClient, asq: Asq) -> None:
@@ -181,15 +182,14 @@ async def claimed(client: AsyncClient) -> Claim:
 
 async def worked(client: AsyncClient, claim: Claim, *command: str) -> None:
     """Work on a claim in this process."""
-    how = work.Work(command, "owner", True, None, False, work.Stdin.NONE, 0.05)
     async with asyncio.timeout(20):
-        await work.work_on(client, how, claim)
+        await Attempt(client, Work(command, "owner", stdin=Stdin.NONE), claim).run()
 
 
 async def test_a_result_is_handed_in_when_the_server_is_back_and_its_claim_is_kept_meanwhile(
     squad: AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("agentsquad.client.RETRIES", (0.01,))
+    monkeypatch.setattr("agentsquad.client.wire.PAUSES", (0.01,))
     await squad.add_member(MemberNew(name="ada"))
     await given(squad)
     async with (
@@ -203,9 +203,7 @@ async def test_a_result_is_handed_in_when_the_server_is_back_and_its_claim_is_ke
         await working
     task = await squad.task(1)
     assert (task.status, task.result, task.attempt) == ("done", "mended", 1)
-    said = capfd.readouterr().err
-    assert said.count("Not handed in yet, trying on: No answer from") == 1
-    assert said.endswith("#1 is done\n")
+    assert capfd.readouterr().err.endswith("#1 is done\n")
 
 
 @pytest.mark.parametrize(("command", "status"), [("true", "done"), ("false", "failed")])
@@ -217,7 +215,7 @@ async def test_a_result_whose_answers_were_all_lost_was_accepted(
     command: str,
     status: str,
 ) -> None:
-    monkeypatch.setattr("agentsquad.client.RETRIES", (0.01,))
+    monkeypatch.setattr("agentsquad.client.wire.PAUSES", (0.01,))
     await given(squad)
     async with Way(squad.url) as way, AsyncClient(way.url, (home / "key").read_text()) as shaky:
         claim = await claimed(shaky)
@@ -350,13 +348,13 @@ async def test_a_worker_that_slept_through_its_lease_is_told_and_changes_nothing
         worker.send_signal(signal.SIGCONT)
         await asyncio.to_thread(worker.wait, 20)
         assert worker.stdout is not None
-        assert "#1 is lost" in worker.stdout.read()
-        assert (await tess.complete(claim, "fresh")).result == "fresh"
+        assert "#1: attempt 1 ended: lapsed" in worker.stdout.read()
+        assert (await tess.complete(claim.claim, "fresh")).result == "fresh"
 
 
 def test_without_a_server_it_says_how_to_start_one(asq: Asq) -> None:
     done = asq("work", "--as", "ada", "--", "true", SQUAD_URL="http://127.0.0.1:9")
-    assert done.returncode == 1
+    assert done.returncode == 6
     assert "start it with `asq serve`" in done.stderr
 
 
@@ -375,6 +373,6 @@ def test_help_says_of_the_servers_commands_what_they_say_themselves() -> None:
 
 async def test_a_name_that_cannot_be_one_is_one_sentence(squad: AsyncClient, asq: Asq) -> None:
     done = await asyncio.to_thread(asq, "work", "--as", "a b", "--", "true")
-    assert done.returncode == 1
+    assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("name can't be used: letters, digits")

@@ -77,7 +77,7 @@ async def token(
 ) -> Answer:
     """Make a token that acts as a member. It is shown once."""
     made = await client.create_token(name, label)
-    hint = f"\nKeep it, it is shown only once: SQUAD_URL={client.url} SQUAD_TOKEN={made.secret} asq whoami"
+    hint = f"\nKeep it, it is shown only once. To come in with it: SQUAD_URL={client.url} SQUAD_TOKEN=… asq whoami"
     return Answer(made, Text.assemble((made.secret, "bold"), (hint, "dim")))
 
 

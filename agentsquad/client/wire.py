@@ -27,11 +27,12 @@ def path(*parts: object) -> str:
     """An address on the server. No part of it changes the meaning of the others, whatever it is.
 
     Raises:
-        Invalid: a part is empty.
+        Invalid: a part is empty, or holds a slash, and so is nobody's name.
     """
-    quoted = [quote(str(part), safe="", errors="replace") for part in parts]
-    if not all(quoted):
-        raise Invalid("invalid", "A name is empty; say whose it is.")
+    for part in map(str, parts):
+        if not part or "/" in part:
+            raise Invalid("invalid", f'"{part}" is no name and no id; give one of these.')
+    quoted = (quote(str(part), safe="", errors="replace") for part in parts)
     return "/" + "/".join(part.replace(".", "%2E") if part in {".", ".."} else part for part in quoted)
 
 
@@ -199,7 +200,7 @@ def _address(given: str) -> str:
         url = httpx.URL(given)
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not url.host or not given.isprintable() or " " in given:
         raise Invalid("invalid", f"{given} is no server's address; give one such as {profile.URL}.")
     return given.rstrip("/")
 

@@ -8,9 +8,9 @@ from agentsquad.schemas.users import Key, KeyNew, Keys, KeySecret, User, UserEdi
 class UserCalls(Wire):
     """What is asked of accounts and keys."""
 
-    async def user(self) -> User:
-        """One's own account."""
-        return await self._ask(User, "GET", "/users/me")
+    async def user(self, user_id: str = "me") -> User:
+        """An account; by default one's own."""
+        return await self._ask(User, "GET", path("users", user_id))
 
     async def users(self) -> list[User]:
         """All accounts, for an administrator; oneself for others."""
@@ -24,9 +24,10 @@ class UserCalls(Wire):
         """Change an account. Administrators only."""
         return await self._ask(User, "PATCH", path("users", user_id), edit)
 
-    async def keys(self) -> list[Key]:
-        """One's own API keys, newest first."""
-        return (await self._ask(Keys, "GET", "/keys")).items
+    async def keys(self, *, user_id: str | None = None) -> list[Key]:
+        """One's own API keys, newest first, or, as an administrator, those of another account."""
+        address = "/keys" if user_id is None else path("users", user_id, "keys")
+        return (await self._ask(Keys, "GET", address)).items
 
     async def create_key(self, name: str = "", *, user_id: str | None = None) -> KeySecret:
         """Make an API key, for oneself or, as an administrator, for another account."""

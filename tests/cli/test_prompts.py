@@ -17,9 +17,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def claim(kind: str = "work", **task: Any) -> Claim:
     facts = {
         "squad": uuid4(), "number": 7, "title": "Mend the cart", "description": "", "input": {},
-        "status": "in_progress", "blocked_on": None, "blocked_by": None, "role": "", "assignee": None, "review": None, "holder": "ada",
-        "attempt": 1, "tries_left": 3, "rejections": 0, "priority": 2, "depends_on": [], "parent": None,
-        "result": None, "created_by": "owner", "created_at": NOW, "updated_at": NOW, "lease_ends_at": NOW, "why": "",
+        "status": "in_progress", "blocked_on": None, "blocked_by": None, "role": "", "assignee": None, "review": None,
+        "holder": "ada", "attempt": 1, "tries_left": 3, "rejections": 0, "priority": 2, "depends_on": [],
+        "parent": None, "result": None, "created_by": "owner", "created_at": NOW, "updated_at": NOW,
+        "lease_ends_at": NOW, "why": "",
     }  # fmt: skip
     return Claim.model_validate(
         {"claim": "7/1", "kind": kind, "lease_seconds": 60, "task": facts | task, "dependencies": [], "children": []}

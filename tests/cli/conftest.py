@@ -23,6 +23,7 @@ from tests.conftest import new_database
 
 ASQ = (sys.executable, "-m", "agentsquad")
 Asq = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -33,31 +34,26 @@ def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "home"
 
 
-@pytest.fixture
-def asq(home: Path) -> Asq:
-    """Type a command and wait for it."""
-
-    def typed(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*ASQ, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return typed
+def type_apart(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Type a command, as a process of its own, and wait for it."""
+    return subprocess.run(
+        [*ASQ, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
-@pytest.fixture
-def start(home: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start a command, which the end of the test ends."""
+@contextlib.contextmanager
+def starting() -> Iterator[Start]:
+    """What starts commands, which the end of the block ends."""
     started = []
 
-    def starting(*arguments: str) -> subprocess.Popen[str]:
+    def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [*ASQ, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
         started.append(process)
         return process
 
-    yield starting
+    yield start
     for process in started:
         process.kill()
         process.wait()
@@ -66,7 +62,20 @@ def start(home: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 
 @pytest.fixture
-def server(home: Path, start: Callable[..., "subprocess.Popen[str]"]) -> str:
+def asq(home: Path) -> Asq:
+    """Type a command and wait for it."""
+    return type_apart
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Start]:
+    """Start a command, which the end of the test ends."""
+    with starting() as start:
+        yield start
+
+
+@pytest.fixture
+def server(home: Path, start: Start) -> str:
     """A running server; answers its address."""
     process = start("serve", "--port", "0")
     ends = time.monotonic() + 30

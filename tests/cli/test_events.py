@@ -3,18 +3,23 @@
 import asyncio
 import json
 import re
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from agentsquad.client import Client
 from agentsquad.schemas.tasks import TaskNew
-from tests.cli.conftest import Type
+from tests.cli.conftest import Start, Type, starting
 
 Say = Callable[..., str]
 Refused = Callable[..., str]
-Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(web: str) -> Iterator[Start]:
+    """Start a command in the squad, which the end of the test ends."""
+    with starting() as start:
+        yield start
 
 
 def without_times(said: str) -> list[str]:

@@ -23,6 +23,7 @@ from agentsquad.cli import (
     squads,
     tasks,
     users,
+    words,
     work,
 )
 from agentsquad.cli.running import exit_code
@@ -103,5 +104,11 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         return app(arguments)
     except SquadError as error:
-        Console(stderr=True, highlight=False).print(error.detail, style="red", markup=False, soft_wrap=True)
-        sys.exit(exit_code(error))
+        _refuse(error.detail, exit_code(error))
+    except OSError as error:  # such as a home folder that can't be written
+        _refuse(f"{error}.", 1)
+
+
+def _refuse(sentence: str, code: int) -> None:
+    Console(stderr=True, highlight=False).print(words.plain(sentence), style="red", markup=False, soft_wrap=True)
+    sys.exit(code)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from agentsquad.sentences import sentence
 from backend.demo.counting import Counted
 from backend.demo.picture import Film
 
-HEIGHT: Final = 16  # lines of the board
+SCREEN: Final = Console(file=io.StringIO(), width=128, height=22, force_terminal=True)  # of the picture
 LINES: Final = 9  # of the log in the picture
 STYLES: Final = {
     "task.claimed": "cyan",
@@ -81,7 +82,7 @@ class Show:
         """The board as it is now."""
         self._board = board
         if self._drawn:
-            self._live.update(boards.view(board, HEIGHT), refresh=True)
+            self._live.update(boards.view(board, self._console), refresh=True)
         if self._film and not self._film.frames:
             self._shoot()
 
@@ -131,6 +132,6 @@ class Show:
     def _shoot(self) -> None:
         """A frame of the film: the board, and the last lines."""
         if self._film and self._board:
-            board = Panel(boards.view(self._board, HEIGHT), title="board", height=HEIGHT + 2)
+            board = Panel(boards.view(self._board, SCREEN), title="board", height=SCREEN.height - 4)
             log = Panel(Group(*self._lines[-LINES:]), title="log", height=LINES + 2)
             self._film.shoot(Group(board, log))

@@ -93,7 +93,7 @@ class Story:
         """Let the worker that slept hand in what it has, and see that it is refused."""
         before = len(self._processes.said(STOPPED))
         self._processes.send(STOPPED, signal.SIGCONT)
-        late = f"#{event.task}: attempt {(event.attempt or 0) - 1} ended as lapsed"
+        late = f"#{event.task}: attempt {(event.attempt or 0) - 1} ended: lapsed"
         async with asyncio.timeout(PATIENCE):
             while late not in self._processes.said(STOPPED)[before:]:  # noqa: ASYNC110  (another process writes)
                 await asyncio.sleep(0.02)

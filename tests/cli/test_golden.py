@@ -94,7 +94,7 @@ def test_the_golden_session(
     wait_for(say, "attempt 1 by ada: running", "task", "show", "3")
     assert say("pause", "ada", "--now") == "ada paused; #3 attempt 1 ended"
     assert endless.stdout is not None
-    assert any("#3: attempt 1 ended as paused" in line for line in iter(endless.stdout.readline, ""))
+    assert any("#3: attempt 1 ended: paused" in line for line in iter(endless.stdout.readline, ""))
     assert "todo" in say("task", "show", "3")
     assert say("task", "cancel", "3") == "#3 cancelled"
     assert say("resume", "ada") == "ada goes on"

@@ -39,6 +39,7 @@ TABLE = """
 tasks.create                yes   yes     yes    yes   yes    404      404   yes        yes       -
 tasks.claim                 yes   yes     yes    yes   yes    404      404   yes        yes       -
 tasks.heartbeat             lost  lost    yes    lost  lost   404      404   lost       yes       -
+tasks.create_token          lost  lost    yes    lost  lost   404      404   lost       yes       -
 tasks.heartbeat_all         yes   yes     yes    yes   yes    404      404   yes        yes       -
 tasks.create_token          lost  lost    yes    lost  lost   404      404   lost       yes       -
 tasks.complete              lost  lost    yes    lost  lost   404      404   lost       yes       -

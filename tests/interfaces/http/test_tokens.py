@@ -22,9 +22,7 @@ async def token(holder: httpx.AsyncClient, web: str, claim: str) -> httpx.Respon
     return await holder.post(f"{web}/tasks/{claim.partition('/')[0]}/token", json={"claim": claim})
 
 
-async def test_a_token_of_an_attempt_makes_none_that_outlives_it(
-    site: Site, tess: httpx.AsyncClient, web: str
-) -> None:
+async def test_a_token_of_an_attempt_makes_none_that_outlives_it(site: Site, tess: httpx.AsyncClient, web: str) -> None:
     own, other = [(await tess.post(f"{web}/tasks/{number}/claim")).json()["items"][0]["claim"] for number in (1, 2)]
     child = await site.caller(made(await token(tess, web, own))["secret"])
     said = refused(await token(child, web, other), 403, "forbidden")

@@ -5,7 +5,6 @@ the cookie is SameSite=Strict, and here the browser's own word counts on where a
 """
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -57,8 +56,8 @@ def is_ours(headers: Headers) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == headers.get("host")
+    host = headers.get("host")
+    return bool(host) and headers.get("origin", "").partition("://")[2] == host
 
 
 def is_foreign(headers: Headers) -> bool:

@@ -111,6 +111,10 @@ def _unfinished(file: Path) -> Iterator[tuple[Path, IO[bytes]]]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StartError(f"Another backup is writing {new}; wait for it, or give another name.") from None
+            if not (new.exists() and os.path.samestat(os.fstat(handle.fileno()), new.lstat())):
+                raise StartError(
+                    f"Another backup has just written {file}; give another name, or --force to replace it."
+                )
             os.fchmod(handle.fileno(), 0o600)
             handle.truncate()
             try:

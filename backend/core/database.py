@@ -6,6 +6,7 @@ default instance, built on first access: importing this module opens, starts and
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,7 +14,6 @@ from functools import cache, cached_property
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Engine, create_engine, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -24,6 +24,7 @@ from starlette.requests import HTTPConnection
 
 from backend.core import embedded, failures, schema
 from backend.core.errors import Overloaded, SquadError
+from backend.core.jsons import dumps
 from backend.core.pool import LoopPool, refuse_dead
 from backend.core.reads import Lane
 from backend.core.settings import Settings
@@ -87,8 +88,8 @@ class Database:
             pool_timeout=POOL_WAIT,
             connect_args={"server_settings": {"options": self._options}, "timeout": self.address.connect_timeout},
             hide_parameters=True,  # they hold texts and digests, and errors go to the log
-            json_serializer=lambda value: orjson.dumps(value).decode(),
-            json_deserializer=orjson.loads,
+            json_serializer=dumps,
+            json_deserializer=json.loads,
         )
         event.listen(engine.sync_engine, "checkout", refuse_dead)
         event.listen(engine.sync_engine, "do_connect", self._connect_async)
@@ -109,8 +110,8 @@ class Database:
             pool_pre_ping=True,
             connect_args={"options": self._options},
             hide_parameters=True,  # they hold texts and digests, and errors go to the log
-            json_serializer=lambda value: orjson.dumps(value).decode(),
-            json_deserializer=orjson.loads,
+            json_serializer=dumps,
+            json_deserializer=json.loads,
         )
         event.listen(engine, "do_connect", self._connect_sync)
         return engine

@@ -1,10 +1,10 @@
 """A temporary file for what is too large for memory; writing and reading it is not in the event loop's way."""
 
 import asyncio
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -56,11 +56,15 @@ class Spool:
     async def _flush(self) -> None:
         data, self._waiting = bytes(self._waiting), bytearray()
         try:
-            await asyncio.to_thread(self.file.write, data)
+            await asyncio.to_thread(self._append, data)
         except OSError as error:
             raise Overloaded(
                 f"The server has no room for the file ({error.strerror}); make some, and try again."
             ) from error
+
+    def _append(self, data: bytes) -> None:
+        self.file.write(data)
+        self.file.flush()  # here a full disk is noticed, and nowhere later
 
     def _empty(self) -> None:
         self.file.seek(0)
@@ -79,22 +83,31 @@ class Spools:
         self._folder = folder
         self._free = most
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[Spool]:
         """A spool that is gone after the block, also when the process dies in it.
 
         Raises:
-            Overloaded: there are as many as there may be.
+            Overloaded: there are as many as there may be, or there is no place for it.
         """
         if not self._free:
             raise Overloaded("The server has as many files as it can work on; try again in a few seconds.")
         self._free -= 1
         try:
-            with await asyncio.to_thread(self._temporary) as file:
+            file = await asyncio.to_thread(self._temporary)
+            try:
                 yield Spool(file)
+            finally:
+                with contextlib.suppress(OSError):  # what can't be written any more is not wanted any more
+                    file.close()
         finally:
             self._free += 1
 
     def _temporary(self) -> IO[bytes]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=self._folder)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return tempfile.TemporaryFile(dir=self._folder)
+        except OSError as error:
+            raise Overloaded(
+                f"The server can't keep the file ({error.strerror}); let its owner see to the folder SQUAD_HOME."
+            ) from error

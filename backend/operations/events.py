@@ -1,8 +1,6 @@
 """The log: appending under the squad's lock, and reading on from a position."""
 
-import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -11,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.database import changed
+from backend.core.jsons import dumps
 from backend.core.statements import AnySelect, Query, chosen
 from backend.models import Event, Squad
 from backend.operations import documents
@@ -38,15 +37,6 @@ async def append(session: AsyncSession, squad_id: UUID, actor: dict[str, str | N
     )
     changed(session, squad_id)
     return int(last)
-
-
-def dumps(value: object) -> str:
-    """JSON text for PostgreSQL, with ids and times as text."""
-    return json.dumps(value, default=_text, ensure_ascii=False, allow_nan=False)
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 @chosen

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentsquad.schemas.exports import FORMAT
 from backend.core import bulk
 from backend.core.errors import Forbidden, NotFound
+from backend.core.jsons import dumps
 from backend.core.spools import Spool
 from backend.core.statements import AnySelect
 from backend.models import Event, Squad
 from backend.operations.access import Actor, SquadRef, scope
-from backend.operations.events import dumps
 
 # Of each kind: the fields of its rows, and where they come from.
 _ROWS: Final = {

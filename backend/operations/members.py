@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from backend.core.database import on_constraint
 from backend.core.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from backend.core.jsons import dumps
 from backend.core.statements import AnySelect
 from backend.models import Attempt, Member, MemberToken, Squad, Task, User
 from backend.operations import documents, events, keys
@@ -239,7 +240,7 @@ async def retire(session: AsyncSession, actor: Actor, squad: SquadRef, member: s
     found.retired_at = await clock(session)
     await session.flush()  # a member's row is locked before its tasks, as a heartbeat does
     await let_go_all(session, entered, found.id, "retired")
-    values = {"squad": entered.squad_id, "actor": events.dumps(entered.actor), "member": found.id}
+    values = {"squad": entered.squad_id, "actor": dumps(entered.actor), "member": found.id}
     await call(session, "unassign_tasks(:squad, CAST(:actor AS jsonb), :member)", **values)
     await _tell(session, entered, "member.retired", found, {"retired_at": found.retired_at})
     return found.id
@@ -247,7 +248,7 @@ async def retire(session: AsyncSession, actor: Actor, squad: SquadRef, member: s
 
 async def let_go_all(session: AsyncSession, entered: Entered, member_id: UUID | None, reason: str) -> None:
     """End the live attempts of a member, or of all; it uses no try."""
-    values = {"squad": entered.squad_id, "actor": events.dumps(entered.actor), "member": member_id}
+    values = {"squad": entered.squad_id, "actor": dumps(entered.actor), "member": member_id}
     arguments = "let_go_all(:squad, CAST(:actor AS jsonb), CAST(:member AS uuid), :reason)"
     await call(session, arguments, **values, reason=reason)
 

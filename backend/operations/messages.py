@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 
 from agentsquad.schemas.messages import AcknowledgeNew, MessageNew, ReadNew
 from backend.core.errors import Forbidden, Invalid, NotFound
+from backend.core.jsons import dumps
 from backend.core.statements import AnySelect, Query, chosen
 from backend.models import Member, Message, Recipient, Squad, Task
 from backend.operations import documents, events, members
@@ -118,7 +119,7 @@ async def send(session: AsyncSession, actor: Actor, squad: SquadRef, new: Messag
         session,
         "send_message(:squad, CAST(:actor AS jsonb), :sender, CAST(:to AS uuid), CAST(:task AS int), :body)",
         squad=entered.squad_id,
-        actor=events.dumps(entered.actor),
+        actor=dumps(entered.actor),
         sender=entered.member_id,
         to=to and to.id,
         task=new.task,

@@ -1,6 +1,7 @@
 """A backup is whole or not there, whatever dies on the way, and what was answered before it began is in it."""
 
 import asyncio
+import fcntl
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import pytest
 
 from agentsquad.schemas.tasks import Claims, CompleteNew, TaskNew, TasksMade
 from backend.backup.restoring import restore
+from backend.backup.saving import save
 from backend.backup.tools import Tools
 from backend.core.database import Database
 from backend.core.errors import StartError
@@ -48,6 +50,24 @@ def test_a_file_that_is_there_stays(saved: Path, asq: Asq) -> None:
     assert saved.read_bytes() == before
     assert asq("admin", "backup", str(saved), "--force").returncode == 0
     assert saved.read_bytes() != before
+
+
+def test_one_that_has_just_become_whole_is_not_written_over(
+    filled: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "saved"
+
+    def late(handle: Any, how: int) -> None:
+        """Between our opening the file and locking it, another backup ends."""
+        file.with_name("saved.new").write_bytes(b"whole")
+        file.with_name("saved.new").rename(file)
+        lock(handle, how)
+
+    lock = fcntl.flock
+    monkeypatch.setattr("fcntl.flock", late)
+    with pytest.raises(StartError, match="Another backup has just written"):
+        save(Database(Settings(DATABASE_URL=filled, SQUAD_HOME=home)), file)
+    assert file.read_bytes() == b"whole"
 
 
 @pytest.mark.parametrize(("place", "why"), [("nowhere/saved", "No such file or directory"), (".", "is a folder")])

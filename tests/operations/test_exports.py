@@ -22,6 +22,7 @@ from agentsquad.schemas.exports import (
     TaskRow,
 )
 from backend.core.database import Database
+from backend.core.errors import Overloaded
 from backend.core.settings import Settings
 from backend.core.spools import Spools
 from backend.models import Attempt, Base, Dependency, Event, Member, Message, Recipient, Squad, Task
@@ -171,3 +172,12 @@ def test_no_column_is_forgotten() -> None:
         names = {column.name for column in model.__table__.columns} - left - {"squad_id"}
         there = {RENAMED.get(name, name.removesuffix("_id") or name) for name in names}
         assert there - ADDED - {"member"} == set(row.model_fields) - ADDED - {"member"}, model
+
+
+async def test_a_folder_that_takes_no_file_is_no_defect(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    spools = Spools(tmp_path / "file", most=1)
+    for _ in range(2):  # it takes no place from others either
+        with pytest.raises(Overloaded, match="can't keep the file"):
+            async with spools.one():
+                pass

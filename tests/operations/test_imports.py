@@ -264,3 +264,19 @@ async def test_another_squads_ids_lead_nowhere(database: Database, scene: Scene,
     made = await back(database, scene.owner, "copy", changed.text(), tmp_path)
     assert made["squad"]["id"] != str(scene.squad.id)
     assert made["squad"]["owner"]["id"] == str(scene.owner.user_id)
+
+
+async def test_a_log_that_tells_of_more_members_than_there_may_be_is_read_no_further(
+    database: Database, scene: Scene, file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = File(file)
+    last = changed.rows("event")[-1]["position"]
+    added = changed.of("event", kind="member.added")
+    more = added | {"position": last + 1, "data": added["data"] | {"name": "one-too-many"}}
+    changed.insert("event", more, "end")
+    changed.header["last"] = last + 1
+    most = len(changed.rows("member"))
+    monkeypatch.setattr(limits, "MEMBERS", most)
+    said = await refusal(database, scene, changed.text(), tmp_path)
+    assert said == f"Line {len(changed.lines) - 1}: at most {most} members."
+    assert (await back(database, scene.owner, "copy", file, tmp_path))["squad"]["name"] == "copy"

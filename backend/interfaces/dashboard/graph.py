@@ -1,5 +1,6 @@
 """The graph of dependencies, drawn on the server."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +34,8 @@ async def graph(request: Request) -> Response:
     setting = await visits.setting(visitor)
     board = Board.model_validate_json(await visitor.read(tasks.board))
     size = (layout.WIDTH, layout.HEIGHT)
-    return await visits.page(visitor, setting, "graph.html", drawing=drawn(board.tasks), size=size)
+    drawing = await asyncio.to_thread(drawn, board.tasks)  # tenths of a second for a board full of edges
+    return await visits.page(visitor, setting, "graph.html", drawing=drawing, size=size)
 
 
 def drawn(cards: list[Card]) -> Drawing:

@@ -5,7 +5,6 @@ the cookie is SameSite=Strict, and here the browser's own word counts on where a
 """
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from backend.core.errors import Forbidden
 from backend.interfaces.dashboard import errors
 
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
+BY_HIMSELF: Final = ("same-origin", "none")
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -56,11 +56,11 @@ def is_ours(headers: Headers) -> bool:
     """Whether a browser says that a request comes from a page of this host; one that says nothing is not believed."""
     site = headers.get("sec-fetch-site")
     if site is not None:
-        return site in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == headers.get("host")
+        return site in BY_HIMSELF
+    host = headers.get("host")
+    return bool(host) and headers.get("origin", "").partition("://")[2] == host
 
 
-def is_foreign(headers: Headers) -> bool:
-    """Whether another site sent the browser here."""
-    return headers.get("sec-fetch-site") in ("cross-site", "same-site")
+def is_meant(headers: Headers) -> bool:
+    """Whether a browser says that its user came here by himself or from a page of ours, and no other site led here."""
+    return headers.get("sec-fetch-site") in BY_HIMSELF

@@ -10,6 +10,7 @@ ACROSS, DOWN = 64, 14  # between layers, between nodes
 MARGIN: Final = 12
 SWEEPS: Final = 8  # how often the layers are put in order
 ROW: Final = 5  # tasks without any edge, side by side
+BENDS: Final = 5_000  # places that lines get between tasks, so that no board takes long to draw
 
 Place = tuple[int, int]
 Edge = tuple[int, int]
@@ -73,11 +74,17 @@ def _depths(numbers: Iterable[int], edges: Iterable[Edge]) -> dict[int, int]:
 
 
 def _chains(edges: Iterable[Edge], depth: dict[int, int]) -> dict[Edge, list[int]]:
-    """Each edge as a chain of places, one in every layer that it crosses; those between have numbers below zero."""
+    """Each edge as a chain of places, one in every layer that it crosses; those between have numbers below zero.
+
+    Where there is no room for so many, the longest edges go straight.
+    """
     free = count(-1, -1)
+    room = BENDS
     chains: dict[Edge, list[int]] = {}
-    for first, second in edges:
-        between = {next(free): layer for layer in range(depth[first] + 1, depth[second])}
+    for first, second in sorted(edges, key=lambda edge: depth[edge[1]] - depth[edge[0]]):
+        crossed = range(depth[first] + 1, depth[second])
+        between = {next(free): layer for layer in crossed} if len(crossed) <= room else {}
+        room -= len(between)
         depth |= between
         chains[first, second] = [first, *between, second]
     return chains

@@ -31,10 +31,13 @@ async def actor(request: Request) -> Actor:
 
 
 async def show(request: Request) -> Response:
-    """Where one logs in; a link logs in at once, unless another site led here: then by a button."""
+    """Where one logs in; a link logs in at once where the browser says who led here, else by a button.
+
+    So no other site logs a browser in as somebody else, and what only looks at an address uses no link up.
+    """
     link = request.query_params.get("link", "")
     target = own_path(request.query_params.get("next", ""))
-    if link and request.method == "GET" and not guards.is_foreign(request.headers):
+    if link and request.method == "GET" and guards.is_meant(request.headers):
         response = await _log_in(request, {"link": link}, target)
         if response.status_code == ON or not await is_known(request):
             return response

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentsquad.schemas.exports import Header
 from backend.core import failures
 from backend.core.errors import Forbidden, Invalid
+from backend.core.jsons import dumps
 from backend.core.spools import Spool
 from backend.models import Member, Squad, User
 from backend.operations import events, squads
@@ -53,7 +54,7 @@ async def squad(session: AsyncSession, actor: Actor, name: str | None, spool: Sp
     outsiders = [row.name for row in reading.known.members.values() if row.kind == "person" and not row.owner]
     return (
         f'{{"squad":{shown},"counts":{reading.trailer.counts.model_dump_json()},"last":{last},"released":{released},'
-        f'"outsiders":{events.dumps(outsiders)}}}'
+        f'"outsiders":{dumps(outsiders)}}}'
     )
 
 
@@ -85,7 +86,7 @@ async def _tell(session: AsyncSession, made: Squad, owner: User, reading: Readin
     }  # fmt: skip
     last = await events.append(session, made.id, by, [{"kind": "squad.imported", "data": data}])
     arguments = "let_go_all(:squad, CAST(:actor AS jsonb), NULL, 'imported')"
-    released = await call(session, arguments, squad=made.id, actor=events.dumps(by))
+    released = await call(session, arguments, squad=made.id, actor=dumps(by))
     return last, int(released)
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core import bulk
+from backend.core.jsons import dumps
 from backend.models.base import new_id
-from backend.operations.events import dumps
 from backend.operations.imports.reading import Reading, Record
 
 _LINES: Final = "CREATE TEMPORARY TABLE import_lines (line int, kind text, content jsonb) ON COMMIT DROP"

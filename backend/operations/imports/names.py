@@ -30,6 +30,13 @@ LEFT JOIN members now ON now.squad_id = t.squad_id AND now.id = CASE told.key
 WHERE t.squad_id = :squad AND now.name IS DISTINCT FROM told.name
 ORDER BY told.position DESC
 """
+# Asked of the database one after another, since a log may tell of any number.
+_RENAMES: Final = """
+SELECT e.position, e.data ->> 'before' AS before, e.data ->> 'member' AS now
+FROM events e
+WHERE e.squad_id = :squad AND e.kind = 'member.updated' AND e.data ->> 'before' <> e.data ->> 'member'
+ORDER BY e.position DESC
+"""
 
 
 async def hold(session: AsyncSession, squad_id: UUID, reading: Reading) -> None:
@@ -38,12 +45,13 @@ async def hold(session: AsyncSession, squad_id: UUID, reading: Reading) -> None:
     Raises:
         Invalid: it leads to somebody else.
     """
-    renames = list(reading.known.telling.renames)
+    renames = await session.stream(text(_RENAMES), {"squad": squad_id})
+    rename = await renames.fetchone()
     last: dict[str | None, str] = {}  # what a name of that time has become
     async for task in await session.stream(text(_OTHERS), {"squad": squad_id}):
-        while renames and renames[-1][0] > task.position:
-            _, before, now = renames.pop()
-            last[before] = last.pop(now, now)
+        while rename is not None and rename.position > task.position:
+            last[rename.before] = last.pop(rename.now, rename.now)
+            rename = await renames.fetchone()
         if last.get(task.name, task.name) != task.now:
             line = reading.first["task"] + task.number - 1
             raise refuse(line, f"#{task.number} names another member than the log tells.")

@@ -18,7 +18,6 @@ class Telling:
     """The squad and its members as the events tell them, one after another."""
 
     def __init__(self) -> None:
-        self.renames: list[tuple[int, str, str]] = []
         self._squad: dict[str, Any] = dict.fromkeys(SQUAD)
         self._members: dict[str, dict[str, Any]] = {}
 
@@ -38,9 +37,11 @@ class Telling:
             case MemberAdded(data=data):
                 if data.name in self._members:
                     raise ValueError(f"there is a member {data.name} already")
+                if len(self._members) >= limits.MEMBERS:
+                    raise ValueError(f"at most {limits.MEMBERS} members")
                 self._members[data.name] = dict.fromkeys(MEMBER) | _kept(data.model_dump(), MEMBER)
             case MemberUpdated(data=data):
-                self._rename(event.position, data.before, data.member)
+                self._rename(data.before, data.member)
                 self._of(data.member).update(_kept(data.model_dump(exclude_unset=True), MEMBER))
             case MemberPaused(data=data) | MemberResumed(data=data) | MemberRetired(data=data):
                 self._of(data.member).update(_kept(data.model_dump(), MEMBER))
@@ -63,13 +64,12 @@ class Telling:
             raise ValueError(f"there is no member {name} in the log yet")
         return self._members[name]
 
-    def _rename(self, position: int, before: str, now: str) -> None:
+    def _rename(self, before: str, now: str) -> None:
         if before != now:
             if now in self._members:
                 raise ValueError(f"there is a member {now} already")
             self._members[now] = self._of(before)
             del self._members[before]
-            self.renames.append((position, before, now))
 
 
 def _kept(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from agentsquad.schemas.tasks import (
     WaitNew,
 )
 from backend.core.errors import Invalid
+from backend.core.jsons import dumps
 from backend.operations.access import Actor, SquadRef
-from backend.operations.events import dumps
 from backend.operations.functions import on_board
 
 

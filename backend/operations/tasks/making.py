@@ -1,18 +1,19 @@
 """Making tasks: batches with their edges, and questions to people."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-import orjson
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import AskNew, TaskNew, WaitNew
 from backend.core.errors import Conflict, Forbidden, Invalid
+from backend.core.jsons import dumps
 from backend.models import Member, Task
-from backend.operations import access, events, members
+from backend.operations import access, members
 from backend.operations.access import Actor, Entered, SquadRef
 from backend.operations.functions import call
 from backend.operations.messages import require_live
@@ -73,7 +74,7 @@ async def ask(session: AsyncSession, actor: Actor, squad: SquadRef, number: int,
     )
     made = await _make(session, entered, [question])
     task = await wait_for_children(session, actor, squad, number, WaitNew(claim=given.claim))
-    return f'{{"question":{orjson.dumps(orjson.loads(made)["items"][0]).decode()},"task":{task}}}'
+    return f'{{"question":{dumps(json.loads(made)["items"][0])},"task":{task}}}'
 
 
 async def _make(session: AsyncSession, entered: Entered, new: Sequence[TaskNew]) -> str:
@@ -103,10 +104,10 @@ async def _make(session: AsyncSession, entered: Entered, new: Sequence[TaskNew])
         "create_tasks(:squad, :creator, CAST(:actor AS jsonb), :tries, CAST(:tasks AS jsonb), CAST(:edges AS jsonb))",
         squad=entered.squad_id,
         creator=entered.member_id,
-        actor=events.dumps(entered.actor),
+        actor=dumps(entered.actor),
         tries=entered.max_tries,
-        tasks=events.dumps(rows),
-        edges=events.dumps(edges),
+        tasks=dumps(rows),
+        edges=dumps(edges),
     )
     return made
 

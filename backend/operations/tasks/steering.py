@@ -5,10 +5,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskEdit
 from backend.core.errors import WrongStatus
+from backend.core.jsons import dumps
 from backend.models import Task
 from backend.operations import access, members
 from backend.operations.access import Actor, SquadRef
-from backend.operations.events import dumps
 from backend.operations.functions import call, on_board
 
 

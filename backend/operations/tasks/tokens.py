@@ -4,6 +4,7 @@ from sqlalchemy import delete, exists
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import TokenOfAttemptNew
+from backend.core.errors import Forbidden
 from backend.models import MemberToken, Task
 from backend.operations import access, keys
 from backend.operations.access import Actor, SquadRef
@@ -20,7 +21,10 @@ async def create_token(
         NotFound: no such squad or task.
         Invalid: the claim is one of another task.
         LostClaim: the claim is no longer live, or somebody else's.
+        Forbidden: the actor is a token of another attempt, which would outlive it by this one.
     """
+    if actor.claim not in (None, given.claim):
+        raise Forbidden(f"This token is good for the claim {actor.claim} only; ask with the member's own.")
     entered = await access.enter(session, actor, squad)
     attempt = attempt_of(number, given)
     await require_live(session, entered, given.claim)

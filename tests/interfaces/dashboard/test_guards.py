@@ -21,6 +21,7 @@ ELSEWHERE: list[dict[str, str | None]] = [
     {"Sec-Fetch-Site": None, "Origin": "http://squads.test:81"},
     {"Sec-Fetch-Site": None, "Origin": "null"},
     {"Sec-Fetch-Site": None, "Origin": None},
+    {"Sec-Fetch-Site": None, "Origin": "http://["},
 ]
 
 

@@ -56,3 +56,12 @@ def test_without_edges_they_stand_in_rows(numbers: list[int]) -> None:
     assert list(drawn.places) == numbers
     assert overlaps(drawn) == []
     assert drawn.width <= layout.ROW * (WIDTH + layout.DOWN) + 2 * layout.MARGIN
+
+
+def test_a_board_full_of_edges_has_no_more_bends_than_there_is_room_for() -> None:
+    edges = [(other, number) for number in range(1, 251) for other in range(max(1, number - 100), number)]
+    drawn = laid_out(range(1, 251), edges)
+    assert set(drawn.lines) == set(edges)
+    assert 0 < sum(line.count("C") - 1 for line in drawn.lines.values()) <= layout.BENDS
+    assert drawn.lines[1, 101].count("C") == 1  # the longest ones go straight
+    assert drawn.lines[1, 3].count("C") == 2

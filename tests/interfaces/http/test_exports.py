@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
+import pytest
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.exports import Imported
@@ -156,8 +157,11 @@ async def test_more_files_than_it_can_work_on_are_refused(site: Site, ada: httpx
     assert (await ada.get(f"{web}/export")).status_code == 200
 
 
-async def test_a_full_disk_is_no_defect(site: Site, ada: httpx.AsyncClient) -> None:
-    web = await full(ada)
+@pytest.mark.parametrize("make", [full, squad])  # one that fits into no buffer, and one that does
+async def test_a_full_disk_is_no_defect(
+    ada: httpx.AsyncClient, make: Callable[[httpx.AsyncClient], Awaitable[str]]
+) -> None:
+    web = await make(ada)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
     try:

@@ -218,3 +218,20 @@ async def test_every_filter_and_all_of_them_at_once(ada: httpx.AsyncClient, tess
     ):  # fmt: skip
         page = (await ada.get(f"{web}/tasks?{query}")).json()
         assert [task["number"] for task in page["items"]] == numbers, query
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64, -(2**64) - 1, 10**30 + 1])
+async def test_whole_numbers_of_any_size_come_back_as_they_were(
+    ada: httpx.AsyncClient, tess: httpx.AsyncClient, web: str, number: int
+) -> None:
+    task = made(await ada.post(f"{web}/tasks", json={"tasks": [{"title": "x", "input": {"n": number}}]}))["items"][0]
+    assert task["input"] == {"n": number}
+    for other in (number + 1, number, -number):
+        changed = await ada.patch(f"{web}/tasks/1", json={"input": {"n": other}})
+        assert changed.status_code == 200, changed.text
+        assert (await ada.get(f"{web}/tasks/1")).json()["input"] == {"n": other}
+    claim = (await claimed(tess, web))["claim"]
+    asked = await tess.post(f"{web}/tasks/1/ask", json={"claim": claim, "question": "?", "input": number})
+    assert made(asked)["question"]["input"] == number
+    await ada.post(f"{web}/tasks/2/answer", json={"answer": number})
+    assert (await ada.get(f"{web}/tasks/2")).json()["result"] == number

@@ -105,5 +105,5 @@ def _digest(*parts: Any) -> bytes:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return dict(value)  # pydantic's own way refuses what is nested deeply
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)

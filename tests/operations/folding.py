@@ -1,7 +1,7 @@
 """From the log to the squad: what the events say of it, to be compared with the tables.
 
 Every column is compared but these, which no event tells: when a lease ends, when a member was last seen, what was
-read, the digests of secrets, and when squads, members and tokens were made or changed.
+read, the digests of secrets, tokens of attempts, and when squads, members and tokens were made or changed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,8 @@ SELECT jsonb_build_object(
         FROM members WHERE squad_id = {squad}),
     'tokens', (SELECT coalesce(jsonb_object_agg(t.id, jsonb_build_object('member', n.name, 'label', t.name,
         'revoked', t.revoked_at IS NOT NULL)), '{{}}')
-        FROM member_tokens t JOIN named n ON n.id = t.member_id WHERE t.squad_id = {squad}),
+        FROM member_tokens t JOIN named n ON n.id = t.member_id WHERE t.squad_id = {squad}
+        AND t.task_number IS NULL),
     'tasks', (SELECT coalesce(jsonb_object_agg(t.number, task_facts(t) - 'lease_ends_at' || jsonb_build_object(
         'worker', (SELECT name FROM named WHERE id = t.worker_id))), '{{}}')
         FROM tasks t WHERE t.squad_id = {squad}),

@@ -23,6 +23,7 @@ from agentsquad.schemas.tasks import (
     ReleaseNew,
     TaskEdit,
     TaskNew,
+    TokenOfAttemptNew,
     WaitNew,
 )
 from backend.core.errors import Forbidden, NotFound
@@ -57,6 +58,7 @@ WRITES: list[tuple[Callable[..., Any], tuple[object, ...]]] = [
     (tasks.claim, ()),
     (tasks.claim, (1,)),
     (tasks.heartbeat, (1, HeartbeatNew(claim="1/1"))),
+    (tasks.create_token, (1, TokenOfAttemptNew(claim="1/1"))),
     (tasks.complete, (1, CompleteNew(claim="1/1"))),
     (tasks.fail, (1, FailNew(claim="1/1", reason="no"))),
     (tasks.heartbeat_all, (HeartbeatsNew(claims=["1/1"]),)),

@@ -23,6 +23,7 @@ from agentsquad.schemas.tasks import (
     ReleaseNew,
     TaskEdit,
     TaskNew,
+    TokenOfAttemptNew,
     WaitNew,
 )
 from backend.core.errors import Forbidden, LostClaim, NotFound, SquadError
@@ -38,6 +39,7 @@ TABLE = """
 tasks.create                yes   yes     yes    yes   yes    404      404   yes        yes       -
 tasks.claim                 yes   yes     yes    yes   yes    404      404   yes        yes       -
 tasks.heartbeat             lost  lost    yes    lost  lost   404      404   lost       yes       -
+tasks.create_token          lost  lost    yes    lost  lost   404      404   lost       yes       -
 tasks.heartbeat_all         yes   yes     yes    yes   yes    404      404   yes        yes       -
 tasks.complete              lost  lost    yes    lost  lost   404      404   lost       yes       -
 tasks.fail                  lost  lost    yes    lost  lost   404      404   lost       yes       -
@@ -121,6 +123,7 @@ async def stage(scene: Scene) -> Stage:
         given={
             "tasks.create": ([TaskNew(title="x")],), "tasks.claim": (2,),
             "tasks.heartbeat": (1, HeartbeatNew(**work)), "tasks.heartbeat_all": (HeartbeatsNew(claims=["1/1"]),),
+            "tasks.create_token": (1, TokenOfAttemptNew(**work)),
             "tasks.complete": (1, CompleteNew(**work)), "tasks.fail": (1, FailNew(reason="no", **work)),
             "tasks.release": (1, ReleaseNew(**work)), "tasks.handoff": (1, HandoffNew(to="tess", note="x", **work)),
             "tasks.wait_for_children": (1, WaitNew(**work)), "tasks.ask": (1, AskNew(question="why?", **work)),

@@ -79,6 +79,7 @@ class Place:
             "ClaimNew": {"limit": 20},
             "HeartbeatsNew": {"claims": [claim["claim"]]},
             "HeartbeatNew": claim,
+            "TokenOfAttemptNew": claim,
             "CompleteNew": claim | {"result": "probe"},
             "FailNew": claim | {"reason": "probe", "retry": True},
             "ReleaseNew": claim,

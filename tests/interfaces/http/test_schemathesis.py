@@ -56,8 +56,8 @@ REFERRING = (
                 "/pause", "/members", "/members/{member}/pause", "/members/{member}/tokens", "/members/{member}/read",
                 "/members/{member}/ack", "/messages", "/tasks", "/tasks/claim", "/tasks/heartbeat",
                 *(f"/tasks/{{number}}/{verb}" for verb in (
-                    "heartbeat", "complete", "fail", "release", "handoff", "wait", "accept", "reject", "ask", "answer",
-                    "cancel", "block",
+                    "heartbeat", "token", "complete", "fail", "release", "handoff", "wait", "accept", "reject", "ask",
+                    "answer", "cancel", "block",
                 )),
             ),
         }.items()

@@ -64,8 +64,11 @@ async def fill(site: Site, owner: httpx.AsyncClient, word: str, amount: int) -> 
     for number in (2, 3, amount, reviewed):
         speaker = {"Squad-Member": f"{word}-member"}
         await owner.post(f"{web}/tasks/{number}/claim", headers=speaker)
+        held = {"claim": f"{number}/1"}
+        token = made(await owner.post(f"{web}/tasks/{number}/token", json=held, headers=speaker))
+        secrets["attempt live" if number == amount else "attempt ended"] = token["secret"]
         if number != amount:
-            given = {"claim": f"{number}/1", "result": f"{word} result"}
+            given = {**held, "result": f"{word} result"}
             await owner.post(f"{web}/tasks/{number}/complete", json=given, headers=speaker)
     await owner.post(f"{web}/tasks/4/block", json={"reason": f"{word} reason"})
     await owner.post(f"{web}/tasks/5/cancel", json={"reason": f"{word} reason"})
@@ -115,12 +118,14 @@ async def callers(site: Site, admin: httpx.AsyncClient, canary: Full, theirs: Fu
         Caller("an unknown token", keys.new_secret(keys.MEMBER), status=401),
         Caller("a revoked token", canary.keys["member revoked"], status=401),
         Caller("a removed member", canary.keys["gone good"], status=401),
+        Caller("a token of an attempt that has ended", canary.keys["attempt ended"], status=401),
         Caller("a person who was removed", key_of(once)),
         Caller("an administrator", key_of(admin)),
         Caller("a foreign user", bob),
         Caller("a foreign user who names a member", bob, speaker),
         Caller("a foreign token", theirs.keys["member good"]),
         Caller("a foreign token that names a member", theirs.keys["member good"], speaker),
+        Caller("a foreign attempt's token", theirs.keys["attempt live"]),
     ]
 
 
@@ -154,14 +159,16 @@ async def test_another_squads_ids_open_nothing_inside_ones_own(site: Site, canar
         for caller in (
             Caller("a foreign owner", key_of(theirs.owner)),
             Caller("a foreign token", theirs.keys["member good"], status=403),  # it manages no members
+            Caller("a foreign attempt's token", theirs.keys["attempt live"], status=403),
         ):
             assert await sealing.mixed(site.app, caller, place) == []
     assert sealing.snapshot(site.app.state.database.url, canary.place.squad) == before
 
 
-async def test_a_token_is_no_account(site: Site, canary: Full) -> None:
+@pytest.mark.parametrize("kind", ["member good", "attempt live"])
+async def test_a_token_is_no_account(site: Site, canary: Full, kind: str) -> None:
     """Where an account is needed, a member's token gets nothing of one, its squad's owner's neither."""
-    token = Caller("a token", canary.keys["member good"])
+    token = Caller("a token", canary.keys[kind])
     account = replace(canary.place, secrets=frozenset({"its-owner@example.com", canary.place.key_id}))
     for probe in sealing.probes(site.app)[0]:
         if not probe.in_squad and probe.route not in TO_TOKENS:

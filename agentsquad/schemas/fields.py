@@ -64,20 +64,34 @@ def _email(text: str) -> str:
     return text
 
 
+def _parts(item: Any) -> list[Any]:
+    """What a piece of JSON holds."""
+    match item:
+        case str():
+            _storable(item)
+        case float() if not math.isfinite(item):
+            raise ValueError("holds a number that is not finite")
+        case dict():
+            if not all(isinstance(name, str) for name in item):
+                raise ValueError("is no JSON: a name in it is no text")
+            return [*item, *item.values()]
+        case list():
+            return item
+        case float() | int() | None:
+            pass
+        case _:
+            raise ValueError(f"is no JSON: it holds a {type(item).__name__}")
+    return []
+
+
 def _json(value: Any) -> Any:
     """JSON that PostgreSQL can hold; walked without recursion, since callers choose the depth."""
-    stack = [value]
+    stack, walked = [value], 0
     while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            _storable(item)
-        elif isinstance(item, float) and not math.isfinite(item):
-            raise ValueError("holds a number that is not finite")
-        elif isinstance(item, dict):
-            stack.extend(item)
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
+        stack.extend(_parts(stack.pop()))
+        walked += 1
+        if walked > limits.TEXT:  # what holds itself has an end here, too
+            raise ValueError(f"at most {limits.TEXT} bytes as JSON")
     try:
         size = len(json.dumps(value, ensure_ascii=False).encode())
     except RecursionError:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from typing import Final
+from contextlib import aclosing
+from typing import Any, Final
 
 import httpx
 from httpx_sse import EventSource
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agentsquad.client.errors import Unreachable, refusal
 from agentsquad.client.wire import PAUSES, Wire
@@ -17,8 +18,15 @@ SILENCE: Final = 40.0  # seconds without a line until a stream is given up; the 
 EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
 
 
+class _Page(BaseModel):
+    """A page of the log, as it comes from a server of any version."""
+
+    items: list[dict[str, Any]]
+    last: int
+
+
 class EventCalls(Wire):
-    """What is asked of the log."""
+    """What is asked of the log. Kinds of event that only a newer server knows are left out."""
 
     async def events(
         self, after: int = 0, *, limit: int = limits.PAGE_MAX, task: int | None = None, kinds: Sequence[str] = ()
@@ -26,7 +34,9 @@ class EventCalls(Wire):
         """The events behind a position; read on after `last`."""
         path = await self._path("events")
         query = {"after": after, "limit": limit, "task": task, "kind": list(kinds)}
-        return await self._ask(Events, "GET", path, query=query)
+        page = await self._ask(_Page, "GET", path, query=query)
+        found = [self._event(item) for item in page.items]
+        return Events(items=[event for event in found if event is not None], last=page.last)
 
     async def feed(
         self, after: int = 0, *, task: int | None = None, kinds: Sequence[str] = ()
@@ -41,20 +51,33 @@ class EventCalls(Wire):
         failed = 0
         while True:
             try:
-                async for event in self._stream(path, {**query, "kind": list(kinds), "after": after}):
-                    after, failed = event.position, 0
-                    yield event
+                async with aclosing(self._stream(path, {**query, "kind": list(kinds), "after": after})) as frames:
+                    async for position, data in frames:
+                        after, failed = position, 0
+                        event = self._event(data)
+                        if event is not None:
+                            yield event
             except (httpx.TransportError, Unreachable):
                 failed += 1
             await asyncio.sleep(PAUSES[min(failed, len(PAUSES) - 1)])
 
-    async def _stream(self, path: str, query: dict[str, object]) -> AsyncGenerator[Event]:
-        """The events of one connection."""
+    async def _stream(self, path: str, query: dict[str, object]) -> AsyncGenerator[tuple[int, str]]:
+        """Positions and events of one connection."""
         timeout = httpx.Timeout(self.timeout, read=SILENCE)
         async with self._http.stream("GET", path, params=query, timeout=timeout) as answer:  # type: ignore[arg-type]
             if not answer.is_success:
                 await answer.aread()
                 raise refusal(answer)
-            async for frame in EventSource(answer).aiter_sse():
-                if frame.data:
-                    yield EVENT.validate_json(frame.data)
+            async with aclosing(EventSource(answer).aiter_sse()) as frames:
+                async for frame in frames:
+                    if frame.data:
+                        yield int(frame.id), frame.data
+
+    def _event(self, data: str | dict[str, Any]) -> Event | None:
+        """An event, or None if its kind is unknown here."""
+        try:
+            return EVENT.validate_json(data) if isinstance(data, str) else EVENT.validate_python(data)
+        except ValidationError as error:
+            if error.errors(include_url=False)[0]["type"] == "union_tag_invalid":
+                return None
+            raise self._foreign() from error

@@ -1,5 +1,6 @@
 """Members and their tokens."""
 
+from agentsquad.client.errors import checked
 from agentsquad.client.wire import Wire
 from agentsquad.schemas.members import Me, Member, MemberEdit, MemberNew, Members, PauseNew, Token, TokenNew, Tokens
 from agentsquad.schemas.users import KeySecret
@@ -46,7 +47,9 @@ class MemberCalls(Wire):
 
     async def create_token(self, member: str, name: str = "") -> KeySecret:
         """Make a token that acts as a member."""
-        return await self._ask(KeySecret, "POST", await self._path("members", member, "tokens"), TokenNew(name=name))
+        return await self._ask(
+            KeySecret, "POST", await self._path("members", member, "tokens"), checked(TokenNew, name=name)
+        )
 
     async def revoke_token(self, member: str, token_id: str) -> None:
         """End a member's token: it is dead everywhere within a second."""

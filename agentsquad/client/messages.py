@@ -31,9 +31,15 @@ class MessageCalls(Wire):
         new = checked(MessageNew, body=body, to=to, task=task, all=all, claim=claim)
         return await self._ask(MessageSent, "POST", await self._path("messages"), new)
 
-    async def inbox(self, *, unread: bool = False, limit: int = limits.PAGE, cursor: str | None = None) -> Inbox:
-        """A page of one's own messages, oldest first. Looking marks nothing as read."""
-        path = await self._path("members", "me", "inbox")
+    async def messages(self) -> list[Message]:
+        """All messages of the squad, oldest first."""
+        return [message async for message in self._items(Messages, await self._path("messages"))]
+
+    async def inbox(
+        self, member: str = "me", *, unread: bool = False, limit: int = limits.PAGE, cursor: str | None = None
+    ) -> Inbox:
+        """A page of a member's messages, oldest first; by default one's own. Looking marks nothing as read."""
+        path = await self._path("members", member, "inbox")
         query = {"unread": unread or None, "limit": limit, "cursor": cursor}
         return await self._ask(Inbox, "GET", path, query=query)
 

@@ -1,10 +1,11 @@
 """The board: tasks, and what is done with them."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from agentsquad.client.errors import checked
+from agentsquad.client.errors import AlreadyExists, checked
 from agentsquad.client.wire import M, Wire
 from agentsquad.schemas import limits
 from agentsquad.schemas.tasks import (
@@ -151,13 +152,13 @@ class TaskCalls(Wire):
         """Let a held task wait until its children have ended, however they end."""
         return await self._hold(TaskChanged, claim, "wait", checked(WaitNew, claim=claim))
 
-    async def accept(self, claim: str, note: str = "") -> TaskChanged:
+    async def accept(self, claim: str, note: str = "", *, patience: float | None = None) -> TaskChanged:
         """Accept the result under review: the task is done."""
-        return await self._hold(TaskChanged, claim, "accept", checked(AcceptNew, claim=claim, note=note))
+        return await self._hold(TaskChanged, claim, "accept", checked(AcceptNew, claim=claim, note=note), patience)
 
-    async def reject(self, claim: str, note: str) -> TaskChanged:
+    async def reject(self, claim: str, note: str, *, patience: float | None = None) -> TaskChanged:
         """Reject the result under review: the task is free for the member that did it, with a note in its thread."""
-        return await self._hold(TaskChanged, claim, "reject", checked(RejectNew, claim=claim, note=note))
+        return await self._hold(TaskChanged, claim, "reject", checked(RejectNew, claim=claim, note=note), patience)
 
     async def ask(
         self,
@@ -174,7 +175,10 @@ class TaskCalls(Wire):
 
     async def create_attempt_token(self, claim: str) -> KeySecret:
         """Make a token that acts as the holder for as long as the claim is live."""
-        return await self._hold(KeySecret, claim, "token", checked(TokenOfAttemptNew, claim=claim))
+        body = checked(TokenOfAttemptNew, claim=claim)
+        while True:
+            with contextlib.suppress(AlreadyExists):  # the answer with that one was lost; another does as well
+                return await self._hold(KeySecret, claim, "token", body)
 
     async def answer(self, number: int, answer: Any) -> TaskChanged:
         """Answer a question that is assigned to oneself; its asker goes on."""

@@ -1,15 +1,16 @@
 """Accounts and their API keys."""
 
-from agentsquad.client.wire import Wire
+from agentsquad.client.errors import checked
+from agentsquad.client.wire import Wire, path
 from agentsquad.schemas.users import Key, KeyNew, Keys, KeySecret, User, UserEdit, UserNew, Users
 
 
 class UserCalls(Wire):
     """What is asked of accounts and keys."""
 
-    async def user(self) -> User:
-        """One's own account."""
-        return await self._ask(User, "GET", "/users/me")
+    async def user(self, user_id: str = "me") -> User:
+        """An account; by default one's own."""
+        return await self._ask(User, "GET", path("users", user_id))
 
     async def users(self) -> list[User]:
         """All accounts, for an administrator; oneself for others."""
@@ -21,17 +22,18 @@ class UserCalls(Wire):
 
     async def update_user(self, user_id: str, edit: UserEdit) -> User:
         """Change an account. Administrators only."""
-        return await self._ask(User, "PATCH", f"/users/{user_id}", edit)
+        return await self._ask(User, "PATCH", path("users", user_id), edit)
 
-    async def keys(self) -> list[Key]:
-        """One's own API keys, newest first."""
-        return (await self._ask(Keys, "GET", "/keys")).items
+    async def keys(self, *, user_id: str | None = None) -> list[Key]:
+        """One's own API keys, newest first, or, as an administrator, those of another account."""
+        address = "/keys" if user_id is None else path("users", user_id, "keys")
+        return (await self._ask(Keys, "GET", address)).items
 
     async def create_key(self, name: str = "", *, user_id: str | None = None) -> KeySecret:
         """Make an API key, for oneself or, as an administrator, for another account."""
-        path = "/keys" if user_id is None else f"/users/{user_id}/keys"
-        return await self._ask(KeySecret, "POST", path, KeyNew(name=name))
+        address = "/keys" if user_id is None else path("users", user_id, "keys")
+        return await self._ask(KeySecret, "POST", address, checked(KeyNew, name=name))
 
     async def revoke_key(self, key_id: str) -> None:
         """End an API key: it is dead everywhere within a second."""
-        await self._answer("DELETE", f"/keys/{key_id}")
+        await self._answer("DELETE", path("keys", key_id))

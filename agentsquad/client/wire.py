@@ -23,6 +23,19 @@ PATIENCE: Final = 10.0  # seconds for which a call is repeated while the server 
 PAUSES: Final = (0.1, 0.3, 1.0)  # seconds before each repetition; the last one again and again
 
 
+def path(*parts: object) -> str:
+    """An address on the server. No part of it changes the meaning of the others, whatever it is.
+
+    Raises:
+        Invalid: a part is empty, or holds a slash, and so is nobody's name.
+    """
+    for part in map(str, parts):
+        if not part or "/" in part:
+            raise Invalid("invalid", f'"{part}" is no name and no id; give one of these.')
+    quoted = (quote(str(part), safe="", errors="replace") for part in parts)
+    return "/" + "/".join(part.replace(".", "%2E") if part in {".", ".."} else part for part in quoted)
+
+
 class Wire:
     """A connection to a server, as a user or as a member; use it with `async with`.
 
@@ -51,11 +64,11 @@ class Wire:
         headers = {}
         secret = key or profile.key()
         if secret:
-            headers[b"Authorization"] = f"Bearer {secret.strip()}".encode()
+            headers[b"Authorization"] = f"Bearer {secret.strip()}".encode(errors="replace")
         if member:
-            headers[b"Squad-Member"] = member.encode()
+            headers[b"Squad-Member"] = member.encode(errors="replace")
         self._key = secret
-        self.url = (url or profile.url()).rstrip("/")
+        self.url = _address(url or profile.url())
         self.timeout = timeout
         self.patience = patience
         self._squad = squad or profile.squad()
@@ -93,8 +106,7 @@ class Wire:
 
     async def _path(self, *parts: object, squad: str | None = None) -> str:
         """An address within the squad."""
-        within = ("squads", squad or await self.squad_id(), *parts)
-        return "/" + "/".join(quote(str(part), safe="") for part in within)
+        return path("squads", squad or await self.squad_id(), *parts)
 
     async def _ask(
         self,
@@ -112,7 +124,10 @@ class Wire:
         try:
             return shape.model_validate(answer.json())  # pydantic's own reader refuses what is nested deeply
         except (ValueError, RecursionError) as error:
-            raise Invalid("invalid", f"What answers at {self.url} is no Agent Squad; check SQUAD_URL.") from error
+            raise self._foreign() from error
+
+    def _foreign(self) -> Invalid:
+        return Invalid("invalid", f"What answers at {self.url} is no Agent Squad; check SQUAD_URL.")
 
     async def _answer(
         self,
@@ -125,9 +140,8 @@ class Wire:
         patience: float | None = None,
     ) -> httpx.Response:
         headers = {} if method == "GET" else {"Idempotency-Key": uuid.uuid4().hex}
-        content = body.model_dump(mode="json", exclude_unset=True) if body else None
         request = {
-            "json": content,
+            "json": _plain(body),
             "params": {name: value for name, value in (query or {}).items() if value is not None},
             "headers": headers,
             "timeout": self.timeout + wait,
@@ -174,3 +188,28 @@ class Wire:
             cursor, count = page.next, count + len(page.items)
             if cursor is None or count >= most:
                 return
+
+
+def _address(given: str) -> str:
+    """A server's address, without a slash at its end.
+
+    Raises:
+        Invalid: it is none.
+    """
+    try:
+        url = httpx.URL(given)
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host or not given.isprintable() or " " in given:
+        raise Invalid("invalid", f"{given} is no server's address; give one such as {profile.URL}.")
+    return given.rstrip("/")
+
+
+def _plain(value: Any) -> Any:
+    """A body as JSON, of what was given only; pydantic's own way refuses what is nested deeply."""
+    if isinstance(value, BaseModel):
+        given = value.model_fields_set
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields if name in given}
+    if isinstance(value, list) and value and isinstance(value[0], BaseModel):
+        return [_plain(item) for item in value]
+    return value

@@ -144,7 +144,7 @@ async def test_another_servers_answer_is_one_sentence() -> None:
 
 
 async def test_a_proxy_before_a_server_that_is_away_counts_as_no_answer() -> None:
-    async with answering("502 Bad Gateway") as url, AsyncClient(url, "sqd_x") as client:  # noqa: F811  (as above)
+    async with answering("502 Bad Gateway") as url, AsyncClient(url, "sqd_x", patience=0.5) as client:  # noqa: F811
         with pytest.raises(Unreachable, match="The server answered 502"):
             await client.create_squad(SquadNew(name="webshop"))
 

@@ -15,6 +15,9 @@ class Way:
         lost: of so many POSTs from now on the answer is lost, after the server has acted.
         away: requests that hold these bytes never arrive, as long as it is set.
         port: where it listens; by default anywhere.
+
+    Attributes:
+        cut: bytes of an answer after which every connection breaks, if set; `cuts` counts them.
     """
 
     def __init__(self, to: str, *, lost: int = 0, away: bytes | None = None, port: int = 0) -> None:
@@ -23,6 +26,8 @@ class Way:
         self._carrying: set[asyncio.Task[None]] = set()
         self.lost = lost
         self.away = away
+        self.cut: int | None = None
+        self.cuts = 0
 
     async def __aenter__(self) -> Self:
         self._proxy = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
@@ -42,6 +47,7 @@ class Way:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._to.hostname, self._to.port)
         asked = bytearray()
+        carried = 0
 
         async def ask() -> None:
             while chunk := await reader.read(65536):
@@ -58,6 +64,11 @@ class Way:
                     self.lost -= 1
                     break
                 asked.clear()
+                carried += len(answer)
+                if self.cut is not None and carried > self.cut:
+                    self.cuts += 1
+                    writer.write(answer[: self.cut - carried])
+                    break
                 writer.write(answer)
         finally:
             asking.cancel()

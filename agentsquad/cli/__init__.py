@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from agentsquad.cli import account, board, events, holding, members, messages, squads, tasks, users, work
+from agentsquad.cli import account, board, events, holding, members, messages, squads, tasks, users, words, work
 from agentsquad.cli.running import exit_code
 from agentsquad.client import SquadError
 
@@ -89,5 +89,11 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         return app(arguments)
     except SquadError as error:
-        Console(stderr=True, highlight=False).print(error.detail, style="red", markup=False, soft_wrap=True)
-        sys.exit(exit_code(error))
+        _refuse(error.detail, exit_code(error))
+    except OSError as error:  # such as a home folder that can't be written
+        _refuse(f"{error}.", 1)
+
+
+def _refuse(sentence: str, code: int) -> None:
+    Console(stderr=True, highlight=False).print(words.plain(sentence), style="red", markup=False, soft_wrap=True)
+    sys.exit(code)

@@ -8,9 +8,9 @@ import typer
 from rich.text import Text
 
 from agentsquad import profile
-from agentsquad.cli import squads
+from agentsquad.cli import plans, squads
 from agentsquad.cli.running import Answer, verb
-from agentsquad.client import AsyncClient, Forbidden, Invalid
+from agentsquad.client import AsyncClient, Invalid, NotFound
 
 app = typer.Typer()
 
@@ -51,7 +51,7 @@ async def _whoami(client: AsyncClient) -> Answer:
     try:
         user = data["user"] = await client.user()
         said.append(f"{user.email}{' (administrator)' if user.is_admin else ''}")
-    except Forbidden:
+    except NotFound:
         pass  # a member token is no account
     try:
         squad, me = await client.squad(), await client.me()
@@ -74,4 +74,4 @@ async def use(client: AsyncClient, name: Annotated[str, typer.Argument(help="The
 def _asked(address: str) -> str:
     if sys.stdin.isatty():
         return getpass.getpass(f"Key for {address}: ").strip()
-    return sys.stdin.readline().strip()
+    return plans.file("-").strip()

@@ -10,11 +10,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-from agentsquad.cli import processes, prompts
+from agentsquad.cli import processes, prompts, words
 from agentsquad.client import AsyncClient, Invalid, LostClaim, SquadError, Unreachable
 from agentsquad.schemas.tasks import Claim, Task
 
 RELEASE: Final = 75  # exit code of a command that gives the task back: EX_TEMPFAIL of sysexits.h
+LINE: Final = 300  # characters of a line that is said
+GOT_NOTHING: Final = ("released", "lapsed")  # outcomes after which the same task may come back at once
 FOREIGN: Final = ("SQUAD_API_KEY", "SQUAD_TOKEN")  # secrets of ours that are none of the command's
 
 
@@ -58,7 +60,7 @@ class Attempt:
         self._client = client
         self._how = how
         self._claim = claim
-        self._number = claim.task.number
+        self.number = claim.task.number
         self.look = asyncio.Event()  # somebody saw that it may have ended: ask at once
 
     async def run(self) -> bool:
@@ -66,15 +68,18 @@ class Attempt:
         task, lease = self._claim.task, self._claim.lease_seconds
         until = f"lease {lease} s, renewed while the command runs" if lease else "without a lease"
         what = "review " if self._claim.kind == "review" else ""
-        say(f"{self._how.member} holds {what}#{self._number} (attempt {task.attempt}); {until}: {task.title}")
+        say(f"{self._how.member} holds {what}#{self.number} (attempt {task.attempt}); {until}: {task.title}")
         try:
             return await self._run()
         except LostClaim as error:
-            say(await self._ended(error))
-            return True
-        except SquadError as error:
-            say(f"#{self._number} is lost: {error.detail}")
+            return await self._ended(error)
+        except (SquadError, OSError) as error:
+            say(f"#{self.number} is given up: {error}")
+            await self._give_back(str(error), math.inf)
             return False
+        except asyncio.CancelledError:
+            await self._give_back("The worker was stopped.")
+            raise
 
     async def _run(self) -> bool:
         try:
@@ -89,18 +94,16 @@ class Attempt:
             beating = asyncio.create_task(self._beat())
             try:
                 await asyncio.wait({running, beating}, return_when=asyncio.FIRST_COMPLETED)
-                if running.done():
-                    return await self._hand_in(running.result())
-                beating.result()
-            except asyncio.CancelledError:
-                await _stop(running)
-                with contextlib.suppress(SquadError):
-                    await self._client.release(self._claim.claim, "The worker was stopped.")
-                raise
+                if not running.done():
+                    beating.result()  # why the claim is lost
+                return await self._hand_in(running.result())
             finally:
-                await _stop(beating)
-                await _stop(running)
-        raise AssertionError
+                await stop(beating, running)
+
+    async def _give_back(self, reason: str, patience: float | None = None) -> None:
+        """Release it, if it is held still."""
+        with contextlib.suppress(SquadError):
+            await self._client.release(self._claim.claim, reason, patience=patience)
 
     async def _hand_in(self, outcome: processes.Outcome) -> bool:
         """End the attempt with what the command did, however long the server is away."""
@@ -117,10 +120,10 @@ class Attempt:
             except Invalid as error:
                 reason = f"Exit code 0, but {error.detail}"
             else:
-                say(f"#{self._number} is {task.status.replace('_', ' ')}")
+                say(f"#{self.number} is {task.status.replace('_', ' ')}")
                 return True
         task = await self._client.fail(self._claim.claim, reason, retry=self._how.retry, patience=math.inf)
-        say(f"#{self._number} failed and is {task.status}: {reason}")
+        say(f"#{self.number} is {task.status}: {reason}")
         return True
 
     async def _judge(self, outcome: processes.Outcome) -> bool:
@@ -131,22 +134,26 @@ class Attempt:
             return self._given_back(await self._client.release(self._claim.claim, reason, patience=math.inf), reason)
         accepted, note = said
         if accepted:
-            task = await self._client.accept(self._claim.claim, note)
+            task = await self._client.accept(self._claim.claim, note, patience=math.inf)
         else:
-            task = await self._client.reject(self._claim.claim, note or "Rejected without a word.")
-        say(f"#{self._number} is {'accepted' if accepted else 'rejected'} and {task.status.replace('_', ' ')}")
+            note = note or "Rejected without a word."
+            task = await self._client.reject(self._claim.claim, note, patience=math.inf)
+        say(f"#{self.number} is {'accepted' if accepted else 'rejected'} and {task.status.replace('_', ' ')}")
         return True
 
     def _given_back(self, task: Task, reason: str) -> bool:
-        say(f"#{self._number} is given back and {task.status.replace('_', ' ')}: {reason}")
+        say(f"#{self.number} is given back and {task.status.replace('_', ' ')}: {reason}")
         return False
 
-    async def _ended(self, error: LostClaim) -> str:
-        """How the attempt ended, which may be the command's own doing: it may wait, or have handed over."""
-        attempts = await self._client.attempts(self._number)
-        outcome = next((each.outcome for each in attempts if each.attempt == self._claim.task.attempt), None)
-        how = f"ended as {outcome.replace('_', ' ')}" if outcome else f"is lost: {error.detail}"
-        return f"#{self._number}: attempt {self._claim.task.attempt} {how}"
+    async def _ended(self, error: LostClaim) -> bool:
+        """Say how the attempt ended, which may be the command's own doing: it may wait, or have handed over."""
+        outcome = None
+        with contextlib.suppress(SquadError):
+            attempts = await self._client.attempts(self.number)
+            outcome = next((each.outcome for each in attempts if each.attempt == self._claim.task.attempt), None)
+        how = f"ended: {outcome.replace('_', ' ')}" if outcome else f"is lost: {error.detail}"
+        say(f"#{self.number}: attempt {self._claim.task.attempt} {how}")
+        return outcome not in GOT_NOTHING
 
     async def _beat(self) -> None:
         """Renew the lease until the claim is lost."""
@@ -155,8 +162,10 @@ class Attempt:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.look.wait(), lease and lease / 3)
             self.look.clear()
-            with contextlib.suppress(Unreachable):
+            try:
                 await self._client.heartbeat(self._claim.claim)
+            except Unreachable as error:
+                say(f"#{self.number}: {error.detail} Trying again.")
 
     async def _stdin(self) -> bytes:
         match self._how.stdin:
@@ -179,21 +188,33 @@ class Attempt:
             "SQUAD_TOKEN": token,
             "SQUAD_ID": str(self._claim.task.squad),
             "SQUAD_MEMBER": self._how.member,
-            "SQUAD_TASK": str(self._number),
+            "SQUAD_TASK": str(self.number),
             "SQUAD_CLAIM": self._claim.claim,
             "SQUAD_TASK_FILE": str(file),
         }
 
 
-async def _stop(task: asyncio.Task[Any]) -> None:
-    """Cancel it and wait for its end, whatever that is."""
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()  # else asyncio complains that nobody looked
+async def stop(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel them and wait for their ends, whatever those are; whoever cancels this cancels them once more."""
+    again = None
+    for task in tasks:
+        task.cancel()
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            again = error
+            for task in tasks:
+                task.cancel()
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # else asyncio complains that nobody looked
+    if again is not None:
+        raise again
 
 
-def say(line: str) -> None:
+def say(text: str) -> None:
     """A line for whoever watches the worker."""
-    sys.stderr.write(line + "\n")
+    line = words.line(text)
+    sys.stderr.write((line if len(line) <= LINE else f"{line[:LINE]}…") + "\n")
     sys.stderr.flush()

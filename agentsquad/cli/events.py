@@ -47,17 +47,16 @@ async def feed(
 @verb(app, "log")
 async def log(
     client: AsyncClient,
-    member: Annotated[
-        str | None, typer.Option("--member", help="Only what this member did, or what befell it.")
-    ] = None,
+    of: Annotated[str | None, typer.Option("--member", help="Only what this member did, or what befell it.")] = None,
     since: Since = None,
     task: Task = None,
     kind: Kind = None,
 ) -> AsyncIterator[Answer]:
     """The log since the beginning, or since then, of the squad or of one member."""
     after = 0 if since is None else await _position(client, since)
+    holders: dict[int | None, str | None] = {}
     async for event in _until_now(client, after, task, kind):
-        if member is None or member in _concerned(event):
+        if of is None or of in _concerned(event, holders):
             yield Answer(event, view(event))
 
 
@@ -79,10 +78,16 @@ def _style(event: Event) -> str:
             return ""
 
 
-def _concerned(event: Event) -> set[str]:
-    """Names of the members that did it, or to whom it happened."""
+def _concerned(event: Event, holders: dict[int | None, str | None]) -> set[str | None]:
+    """Names of the members that did it, or to whom it happened: also of a task's holder until then."""
     data = event.data.model_dump()
-    return {name for name in (event.actor.member, data.get("member"), data.get("holder"), data.get("to")) if name}
+    names = {event.actor.member, data.get("member"), data.get("to"), *data.get("recipients", ()), data.get("holder")}
+    if event.kind == "member.added":
+        names.add(data["name"])
+    if "holder" in data:
+        names.add(holders.get(event.task))
+        holders[event.task] = data["holder"]
+    return names
 
 
 async def _until_now(client: AsyncClient, after: int, task: int | None, kind: list[str] | None) -> AsyncIterator[Event]:
@@ -120,11 +125,11 @@ async def _before(client: AsyncClient, moment: datetime, last: int) -> int:
 
 def _moment(since: str) -> datetime:
     found = re.fullmatch(r"(\d+) ?(s|min|m|h|d)", since)
-    if found:
-        return datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
+        if found:
+            return datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
         return datetime.fromisoformat(since).astimezone()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Invalid(
             "invalid", f"{since} is no time; say 41 (a position), 10min, 2h, 1d or 2026-01-31T09:00."
         ) from error

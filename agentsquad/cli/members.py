@@ -1,20 +1,19 @@
 """`asq member …`, and `asq pause` and `asq resume`."""
 
-from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 from rich.text import Text
 
-from agentsquad.cli import squads, words
+from agentsquad.cli import plans, squads, words
 from agentsquad.cli.running import Answer, verb
-from agentsquad.client import AsyncClient, Invalid, checked
+from agentsquad.client import AsyncClient, checked
 from agentsquad.schemas.members import Kind, MemberEdit, MemberNew
 
 app = typer.Typer(no_args_is_help=True, help="Members: add, list, pause, retire them; their tokens.")
 Name = Annotated[str, typer.Argument(help="The member's name or id.")]
 Role = Annotated[str | None, typer.Option(help="Whose tasks it takes.")]
-Instructions = Annotated[str | None, typer.Option(help="What it should know of its work; @FILE reads a file.")]
+Instructions = Annotated[str | None, typer.Option(help="What it should know of its work; @FILE, - reads.")]
 
 
 @verb(app, "add")
@@ -27,7 +26,7 @@ async def add(
     user: Annotated[str | None, typer.Option(help="The email address of a person's account.")] = None,
 ) -> Answer:
     """Add a member."""
-    text = _read(instructions) or ""
+    text = plans.text(instructions) or ""
     kind = "person" if user else kind
     new = checked(MemberNew, name=name, role=role or "", kind=kind, instructions=text, user=user)
     member = await client.add_member(new)
@@ -64,7 +63,7 @@ async def edit(
     instructions: Instructions = None,
 ) -> Answer:
     """Rename a member, or change its role or instructions."""
-    given = {"name": new_name, "role": role, "instructions": _read(instructions)}
+    given = {"name": new_name, "role": role, "instructions": plans.text(instructions)}
     changes = {field: value for field, value in given.items() if value is not None}
     member = await client.update_member(name, checked(MemberEdit, **changes))
     return Answer(member, Text(f"{member.name} is {member.role or 'of no role'}"))
@@ -78,7 +77,7 @@ async def token(
 ) -> Answer:
     """Make a token that acts as a member. It is shown once."""
     made = await client.create_token(name, label)
-    hint = f"\nKeep it, it is shown only once: SQUAD_URL={client.url} SQUAD_TOKEN={made.secret} asq whoami"
+    hint = f"\nKeep it, it is shown only once. To come in with it: SQUAD_URL={client.url} SQUAD_TOKEN=… asq whoami"
     return Answer(made, Text.assemble((made.secret, "bold"), (hint, "dim")))
 
 
@@ -141,13 +140,3 @@ def short(root: typer.Typer) -> None:
         """Let a paused member, or the whole squad, go on."""
         answer: Answer = await (resume(client, name) if name else squads.resume(client))
         return answer
-
-
-def _read(given: str | None) -> str | None:
-    """A text, or what is in the file that `@FILE` names."""
-    if given is None or not given.startswith("@"):
-        return given
-    try:
-        return Path(given[1:]).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid("invalid", f"{given[1:]} can't be read ({error}); name a file of text.") from error

@@ -3,14 +3,13 @@
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group
 from rich.text import Text
 
 from agentsquad.cli import plans, words
 from agentsquad.cli.holding import handle
 from agentsquad.cli.running import Answer, verb
 from agentsquad.cli.tasks import Claim, Number
-from agentsquad.client import AsyncClient
+from agentsquad.client import AsyncClient, Invalid
 from agentsquad.schemas.messages import Received
 from agentsquad.schemas.tasks import Task
 
@@ -27,6 +26,8 @@ async def send(
     claim: Claim = None,
 ) -> Answer:
     """Send a message: to a member, to a task's thread, or to all."""
+    if to is None and task is None and not to_all:
+        raise Invalid("invalid", "To whom? Say --to MEMBER, --task N or --all.")
     where = None if to_all else task
     sent = await client.send(plans.text(body) or "", to=to, task=where, all=to_all, claim=claim)
     return Answer(sent, Text(f"sent to {', '.join(sent.recipients) or 'nobody'}"))
@@ -51,16 +52,18 @@ async def inbox(
     data: dict[str, Any] = {"questions": questions, "messages": messages, "unread": page.unread}
     if not questions and not messages:
         return Answer(data, Text("Nothing new.", style="dim"))
-    more = [] if everything or page.next is None else [Text(f"{page.unread} are unread; ask again for more.", "dim")]
-    return Answer(data, Group(*map(_question, questions), *map(_received, messages), *more))
+    left = 0 if everything else page.unread - len(messages)
+    more = [Text(f"{left} more unread; ask again.", "dim")] if left > 0 else []
+    return Answer(data, Text("\n").join([*map(_question, questions), *map(_received, messages), *more]))
 
 
 def _question(task: Task) -> Text:
-    text = Text.assemble((f"#{task.number} ", "yellow"), f'{task.created_by} asks: "{words.line(task.title)}"')
+    asked = f'{task.created_by} asks: "{words.line(task.title)}"'
+    text = Text.assemble((f"#{task.number} ", "yellow"), asked, (f"   asq answer {task.number} …", "dim"))
     for body in (task.description, words.words(task.input) if task.input else ""):
         if body:
             text.append(f"\n{words.plain(body).rstrip()}")
-    return text.append(f"   asq answer {task.number} …", "dim")
+    return text
 
 
 def _received(message: Received) -> Text:

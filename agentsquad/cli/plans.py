@@ -14,10 +14,8 @@ from agentsquad.schemas.tasks import TaskNew
 
 def text(given: str | None) -> str | None:
     """A text as it is, what is in the file that `@FILE` names, or what `-` reads."""
-    if given == "-":
-        return _decoded(sys.stdin.buffer.read(), "standard input")
-    if given is not None and given.startswith("@"):
-        return file(given[1:])
+    if given is not None and (given == "-" or given.startswith("@")):
+        return file(given.removeprefix("@"))
     return given
 
 
@@ -31,8 +29,8 @@ def file(name: str) -> str:
         return _decoded(sys.stdin.buffer.read(), "standard input")
     try:
         return _decoded(Path(name).expanduser().read_bytes(), name)
-    except OSError as error:
-        raise Invalid("invalid", f"{name} can't be read ({error.strerror}); name a file of text.") from error
+    except (OSError, RuntimeError) as error:  # the latter for the home of nobody, as in ~nobody
+        raise Invalid("invalid", f"{name} can't be read ({error}); name a file of text.") from error
 
 
 def value(given: str | None) -> Any:

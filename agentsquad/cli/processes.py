@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from agentsquad.schemas import limits
 
@@ -73,12 +73,16 @@ async def run(
     Cancelling it ends the whole group; cancelling it again does so at once.
     """
     loop = asyncio.get_running_loop()
+    starting = asyncio.ensure_future(loop.subprocess_exec(_Output, *command, env=environment, start_new_session=True))
+    cancelled = await _done(starting)
     try:
-        transport, output = await loop.subprocess_exec(_Output, *command, env=environment, start_new_session=True)
+        transport, output = starting.result()
     except OSError as error:
         return Outcome(127, b"", f"{command[0]}: {error.strerror}".encode(errors="replace"))
     pipe = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
     try:
+        if cancelled is not None:
+            raise cancelled
         pipe.write(stdin)
         pipe.close()
         async with asyncio.timeout(timeout):
@@ -96,6 +100,17 @@ async def run(
             if pipe.get_write_buffer_size():
                 pipe.abort()  # else it waits for a reader that outlives its group
             transport.close()
+
+
+async def _done(starting: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Wait for a start, and answer whether that was cancelled: asyncio's own would then wait for ever."""
+    cancelled = None
+    while not starting.done():
+        try:
+            await asyncio.wait({starting})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
 
 
 async def _end(group: int, output: _Output) -> None:

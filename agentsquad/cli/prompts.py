@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentsquad.cli import processes
-from agentsquad.client import SquadError
+from agentsquad.client import Invalid
 from agentsquad.schemas.messages import Received
 from agentsquad.schemas.tasks import Claim, TaskResult
 
@@ -63,10 +63,10 @@ def result(out: bytes) -> Any:
     """What a command printed: JSON objects and arrays as what they are, if JSON can say them again; else text.
 
     Raises:
-        SquadError: `invalid`, it is too long to be looked at.
+        Invalid: it is too long to be looked at.
     """
     if len(out) > processes.KEPT:
-        raise SquadError("invalid", f"it printed more than {processes.KEPT} bytes.")
+        raise Invalid("invalid", f"it printed more than {processes.KEPT} bytes.")
     text = printed(out)
     if text.startswith(("{", "[")):
         with contextlib.suppress(ValueError, RecursionError):  # no JSON, NaN, or nested too deeply

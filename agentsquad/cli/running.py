@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic_core import to_json
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from agentsquad.client import (
     AsyncClient,
@@ -23,6 +24,7 @@ from agentsquad.client import (
     SquadError,
     Unauthenticated,
     Unreachable,
+    wire,
 )
 
 WIDTH: Final = 160  # columns where nobody reads along, such as in a file
@@ -34,6 +36,7 @@ EXIT: Final[dict[type[SquadError], int]] = {
     Conflict: 5,
     Unreachable: 6,
 }
+PATIENCE: Final = 3.0  # seconds for which a person waits for a server that is away; a command's attempt waits longer
 NOTHING: Final = 3  # exit code where there was nothing to do
 
 
@@ -59,11 +62,14 @@ OPTIONS: Final = {"as_json": Json, "squad": Squad, "member": As}
 
 
 def verb(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a command of an asynchronous function that is given a client and answers an `Answer`, or several."""
+    """Make a command of an asynchronous function that is given a client and answers an `Answer`, or several.
+
+    One that has a parameter `as_json` is told whether programs read it.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function, eval_str=True)
-        own = [parameter for parameter in list(signature.parameters.values())[1:] if parameter.name not in OPTIONS]
+        own = [parameter for parameter in list(signature.parameters.values())[1:] if parameter.name != "as_json"]
         added = [
             inspect.Parameter(
                 option, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=False if kind is Json else None
@@ -73,6 +79,8 @@ def verb(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[...
 
         @functools.wraps(function)
         def command(as_json: bool, squad: str | None, member: str | None, **given: Any) -> None:
+            if "as_json" in signature.parameters:
+                given["as_json"] = as_json
             ending(lambda: _run(function, as_json, squad, member, given))
 
         del command.__wrapped__  # its signature is another one
@@ -99,7 +107,8 @@ def ending(run: Callable[[], Any]) -> None:
 async def _run(
     function: Callable[..., Any], as_json: bool, squad: str | None, member: str | None, given: dict[str, Any]
 ) -> int:
-    async with AsyncClient(squad=squad, member=member) as client:
+    patience = wire.PATIENCE if "SQUAD_CLAIM" in os.environ else PATIENCE
+    async with AsyncClient(squad=squad, member=member, patience=patience) as client:
         said = function(client, **given)
         if not isinstance(said, AsyncIterator):
             answer = await said
@@ -115,13 +124,21 @@ def _say(answer: Answer, as_json: bool, *, line: bool = False) -> None:
         sys.stdout.buffer.write(to_json(answer.data, indent=None if line else 2) + b"\n")
         sys.stdout.flush()
     elif answer.view is not None:
-        console().print(answer.view)
+        console().print(answer.view, soft_wrap=isinstance(answer.view, Text))  # the terminal folds what is text
+
+
+class _Screen(Console):
+    """Where people read, or whoever reads what they pipe."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `ending`."""
+        raise BrokenPipeError
 
 
 def console() -> Console:
     """Where people read."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
-    return Console(highlight=False, markup=False, soft_wrap=False, width=width)
+    return _Screen(highlight=False, markup=False, soft_wrap=False, width=width)
 
 
 def exit_code(error: SquadError) -> int:

@@ -44,7 +44,8 @@ async def list_(client: AsyncClient) -> Answer:
 async def show(client: AsyncClient, name: Name = None) -> Answer:
     """A squad with its members."""
     squad = await client.squad(name)
-    return Answer(squad, Text(f"{described(squad)}; {condition(squad)}, lease {squad.lease_seconds} s"))
+    facts = f"{condition(squad)}, lease {squad.lease_seconds} s, {squad.max_tries} tries"
+    return Answer(squad, Text(f"{described(squad)}; {facts}\n{', '.join(active(squad))}"))
 
 
 @verb(app, "edit")

@@ -82,10 +82,10 @@ def state(member: Member) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, nothing: str) -> Table | Text:
-    """Rows below their headings; a sentence where there are none. The last column is folded, the others are not."""
+    """Rows below their headings; a sentence where there are none. Where it gets narrow the widest are folded."""
     drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for number, column in enumerate(columns):
-        drawn.add_column(column, no_wrap=number < len(columns) - 1, overflow="fold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(line(cell)) for cell in row))
     return drawn if drawn.row_count else Text(nothing, style="dim")

@@ -7,19 +7,12 @@ from typing import Annotated, Final
 
 import typer
 
-from agentsquad.cli.attempts import Attempt, Stdin, Work, say
+from agentsquad.cli.attempts import Attempt, Stdin, Work, say, stop
 from agentsquad.client import AsyncClient, Invalid, SquadError, Unreachable
 from agentsquad.schemas import limits
 
 PAUSES: Final = (1.0, 5.0, 20.0, 60.0)  # seconds until the next claim after one that got nothing on
-ENDS: Final = (  # kinds of event with which an attempt may end that isn't ended here
-    "task.cancelled",
-    "task.released",
-    "task.blocked",
-    "task.lapsed",
-    "task.handed_off",
-    "task.waiting",
-)
+ENDS: Final = ("task.cancelled", "task.released", "task.blocked", "task.lapsed")  # how others end an attempt
 
 
 def work(
@@ -62,32 +55,20 @@ async def loop(client: AsyncClient, how: Work, concurrency: int = 1, *, once: bo
     """Claim and work until cancelled, or once."""
     this = asyncio.current_task()
     assert this is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    running: dict[int, Attempt] = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as below nohup
+            asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+    running: set[Attempt] = set()
     listening = asyncio.create_task(_listen(client, running))
     workers = [asyncio.create_task(_claims(client, how, running, once=once)) for _ in range(concurrency)]
-    try:
-        await asyncio.gather(*workers)
-    except asyncio.CancelledError:
-        pass
-    finally:
-        await _end([*workers, listening])
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel them and wait until they have ended; whoever cancels this meanwhile cancels them once more."""
-    for task in tasks:
-        task.cancel()
-    while not all(task.done() for task in tasks):
+    with contextlib.suppress(asyncio.CancelledError):
         try:
-            await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
+            await asyncio.gather(*workers)
+        finally:
+            await stop(*workers, listening)
 
 
-async def _claims(client: AsyncClient, how: Work, running: dict[int, Attempt], *, once: bool) -> None:
+async def _claims(client: AsyncClient, how: Work, running: set[Attempt], *, once: bool) -> None:
     """One task after another; a pause, growing, while that gets nothing on."""
     idle = 0
     while True:
@@ -99,11 +80,12 @@ async def _claims(client: AsyncClient, how: Work, running: dict[int, Attempt], *
             continue
         if claim is None:
             continue
-        attempt = running[claim.task.number] = Attempt(client, how, claim)
+        attempt = Attempt(client, how, claim)
+        running.add(attempt)
         try:
             got_on = await attempt.run()
         finally:
-            running.pop(claim.task.number, None)
+            running.discard(attempt)
         if once:
             return
         idle = 0 if got_on else idle + 1
@@ -111,11 +93,19 @@ async def _claims(client: AsyncClient, how: Work, running: dict[int, Attempt], *
             await asyncio.sleep(PAUSES[min(idle, len(PAUSES)) - 1])
 
 
-async def _listen(client: AsyncClient, running: dict[int, Attempt]) -> None:
-    """Look after an attempt at once when its task was cancelled, its member paused, and the like."""
-    with contextlib.suppress(SquadError):
-        last = (await client.board()).last
-        async with contextlib.aclosing(client.feed(last, kinds=ENDS)) as events:
-            async for event in events:
-                if event.task in running:
-                    running[event.task].look.set()
+async def _listen(client: AsyncClient, running: set[Attempt]) -> None:
+    """Look after an attempt at once when its task was cancelled, its member paused, and the like.
+
+    Who can't listen any more looks after all of them, and their heartbeats tell what is the matter.
+    """
+    while True:
+        with contextlib.suppress(SquadError):
+            last = (await client.board()).last
+            async with contextlib.aclosing(client.feed(last, kinds=ENDS)) as events:
+                async for event in events:
+                    for attempt in running:
+                        if attempt.number == event.task:
+                            attempt.look.set()
+        for attempt in running:
+            attempt.look.set()
+        await asyncio.sleep(PAUSES[1])

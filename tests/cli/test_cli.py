@@ -3,8 +3,12 @@
 import sys
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from agentsquad import cli
+from backend import cli as server
+from tests.cli.conftest import Asq
 
 
 def test_without_the_server_its_verbs_say_how_to_install_it(
@@ -15,3 +19,16 @@ def test_without_the_server_its_verbs_say_how_to_install_it(
         cli.main(["serve"])
     assert ended.value.code == 1
     assert capsys.readouterr().err == "The server is not installed; run pip install 'agentsquad-server[server]'.\n"
+
+
+def test_help_shows_every_command(asq: Asq) -> None:
+    shown = asq("--help").stdout
+    assert all(name in shown for name in ("serve", "stop", "doctor", "demo", "work", "admin"))
+    assert "--stdin" in asq("work", "--help").stdout
+    assert "--port" in asq("serve", "--help").stdout
+
+
+def test_help_says_of_the_servers_commands_what_they_say_themselves() -> None:
+    group = typer.main.get_command(server.app)
+    assert isinstance(group, TyperGroup)
+    assert {name: str(command.help).partition("\n")[0] for name, command in group.commands.items()} == cli.SERVER

@@ -1,36 +1,42 @@
 """`asq work`: what the command gets, and what becomes of what it prints."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import typer
-from typer.core import TyperGroup
 
-from agentsquad.cli import SERVER, processes, work
+from agentsquad.cli import prompts
+from agentsquad.cli.attempts import Attempt, Stdin, Work
 from agentsquad.client import AsyncClient
 from agentsquad.schemas.members import MemberNew
-from agentsquad.schemas.squads import SquadNew
+from agentsquad.schemas.squads import SquadEdit
 from agentsquad.schemas.tasks import Claim, Task, TaskNew
-from backend import cli
-from tests.cli.conftest import Asq
+from tests.cli.conftest import Asq, Start, starting, type_apart
+from tests.cli.test_processes import ended, until
 from tests.client.ways import Way
-
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-async def squad(client: AsyncClient) -> AsyncIterator[AsyncClient]:
-    """A squad `webshop` with leases of a second."""
-    async with client:
-        await client.create_squad(SquadNew(name="webshop", lease_seconds=1))
+def asq(web: str) -> Asq:
+    """Type a command in the squad."""
+    return type_apart
+
+
+@pytest.fixture
+def start(web: str) -> Iterator[Start]:
+    """Start a command in the squad, which the end of the test ends."""
+    with starting() as start:
+        yield start
+
+
+@pytest.fixture
+async def squad(web: str) -> AsyncIterator[AsyncClient]:
+    """A squad with a member `ada` and leases of a second."""
+    async with AsyncClient() as client:
+        await client.update_squad(SquadEdit(lease_seconds=1))
         yield client
 
 
@@ -43,13 +49,6 @@ async def one(squad: AsyncClient, asq: Asq, *arguments: str, number: int = 1) ->
     done = await asyncio.to_thread(asq, "work", "--as", "ada", "--once", *arguments)
     assert done.returncode == 0, done.stderr
     return await squad.task(number)
-
-
-async def until(holds: Callable[[], Any], patience: float = 20) -> None:
-    ends = time.monotonic() + patience
-    while not await holds():
-        assert time.monotonic() < ends
-        await asyncio.sleep(0.05)
 
 
 async def test_what_it_prints_is_the_result(squad: AsyncClient, asq: Asq) -> None:
@@ -133,7 +132,7 @@ async def test_output_that_cannot_be_a_result_fails_the_task_and_says_why(
 async def test_a_result_that_only_the_server_refuses_fails_the_task(
     squad: AsyncClient, asq: Asq, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentsquad.client.checked", lambda *_, **__: None)
+    monkeypatch.setattr("agentsquad.client.tasks.checked", lambda kind, **fields: kind.model_construct(**fields))
     await given(squad)
     await worked(squad, await claimed(squad), "sh", "-c", "yes | head -c 200000")
     assert (await squad.task(1)).status == "failed"
@@ -155,7 +154,7 @@ async def test_a_result_that_only_the_server_refuses_fails_the_task(
     ],
 )
 def test_json_is_kept_as_json_if_it_can_be_said_again(out: bytes, result: Any) -> None:
-    assert work.result(out) == result
+    assert prompts.result(out) == result
 
 
 async def test_a_result_nested_deeply_is_not_lost_and_stops_no_worker(squad: AsyncClient, asq: Asq) -> None:
@@ -181,20 +180,18 @@ async def claimed(client: AsyncClient) -> Claim:
 
 async def worked(client: AsyncClient, claim: Claim, *command: str) -> None:
     """Work on a claim in this process."""
-    how = work.Work(command, "owner", True, None, False, work.Stdin.NONE, 0.05)
     async with asyncio.timeout(20):
-        await work.work_on(client, how, claim)
+        await Attempt(client, Work(command, "owner", stdin=Stdin.NONE), claim).run()
 
 
 async def test_a_result_is_handed_in_when_the_server_is_back_and_its_claim_is_kept_meanwhile(
-    squad: AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    squad: AsyncClient, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("agentsquad.client.RETRIES", (0.01,))
-    await squad.add_member(MemberNew(name="ada"))
+    monkeypatch.setattr("agentsquad.client.wire.PAUSES", (0.01,))
     await given(squad)
     async with (
         Way(squad.url, away=b"/complete") as way,
-        AsyncClient(way.url, (home / "key").read_text(), member="ada") as ada,
+        AsyncClient(way.url, member="ada") as ada,
     ):
         working = asyncio.create_task(worked(ada, await claimed(ada), "echo", "mended"))
         await asyncio.sleep(2.5)  # seconds; the lease is one
@@ -203,98 +200,26 @@ async def test_a_result_is_handed_in_when_the_server_is_back_and_its_claim_is_ke
         await working
     task = await squad.task(1)
     assert (task.status, task.result, task.attempt) == ("done", "mended", 1)
-    said = capfd.readouterr().err
-    assert said.count("Not handed in yet, trying on: No answer from") == 1
-    assert said.endswith("#1 is done\n")
+    assert capfd.readouterr().err.endswith("#1 is done\n")
 
 
 @pytest.mark.parametrize(("command", "status"), [("true", "done"), ("false", "failed")])
 async def test_a_result_whose_answers_were_all_lost_was_accepted(
     squad: AsyncClient,
-    home: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     command: str,
     status: str,
 ) -> None:
-    monkeypatch.setattr("agentsquad.client.RETRIES", (0.01,))
+    monkeypatch.setattr("agentsquad.client.wire.PAUSES", (0.01,))
     await given(squad)
-    async with Way(squad.url) as way, AsyncClient(way.url, (home / "key").read_text()) as shaky:
+    async with Way(squad.url) as way, AsyncClient(way.url) as shaky:
         claim = await claimed(shaky)
         way.lost = 5
         await worked(shaky, claim, command)
         assert way.lost == 0
     assert (await squad.task(1)).status == status
     assert "#1 is lost" not in capfd.readouterr().err
-
-
-async def test_what_a_command_leaves_running_is_not_waited_for_and_ends_with_it(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    started = time.monotonic()
-    outcome = await run(f"sleep 30 & echo $! > {pid}; echo hi")
-    assert outcome == processes.Outcome(0, b"hi\n", b"")
-    assert time.monotonic() - started < 3
-    assert ended(pid)
-
-
-async def test_a_daemon_that_holds_the_output_keeps_no_task(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    try:
-        outcome = await run(
-            f"setsid sh -c 'echo $$ > {pid}; exec sleep 30' & while [ ! -s {pid} ]; do sleep 0.05; done; echo hi",
-            b"x" * 1_000_000,
-        )
-        assert outcome == processes.Outcome(0, b"hi\n", b"")
-        assert not ended(pid)  # it has left the group
-    finally:
-        os.kill(int(pid.read_text()), signal.SIGKILL)
-
-
-async def test_what_does_not_listen_to_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "GRACE", 0.3)
-    pid = tmp_path / "pid"
-    outcome = await run(
-        f"(trap '' TERM; sleep 30 & echo $! > {pid}; wait) & while [ ! -s {pid} ]; do sleep 0.05; done; echo hi"
-    )
-    assert outcome.out == b"hi\n"
-    assert ended(pid)
-
-
-async def test_a_command_that_leaves_nothing_is_over_at_once() -> None:
-    started = time.monotonic()
-    assert await run("cat >&2; printf out; exit 3", b"in") == processes.Outcome(3, b"out", b"in")
-    assert time.monotonic() - started < processes.GRACE
-
-
-async def test_cancelling_twice_kills_at_once(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    running = asyncio.create_task(run(f"trap '' TERM; echo $$ > {pid}; while :; do sleep 1; done"))
-
-    async def started() -> bool:
-        return pid.exists() and bool(pid.read_text())
-
-    await until(started)
-    running.cancel()
-    assert (await asyncio.wait({running}, timeout=0.3))[1]
-    running.cancel()
-    assert (await asyncio.wait({running}, timeout=2))[0]
-    assert ended(pid)
-
-
-async def run(script: str, stdin: bytes = b"") -> processes.Outcome:
-    return await processes.run(["sh", "-c", script], os.environ, stdin)
-
-
-def ended(pid: Path) -> bool:
-    """Whether the process whose number the file holds ends, reaped or not; a killed one takes a moment to."""
-    ends = time.monotonic() + 5
-    try:
-        process = psutil.Process(int(pid.read_text()))
-        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < ends:
-            time.sleep(0.02)
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 async def test_a_command_that_takes_too_long_is_ended_with_its_children(
@@ -339,7 +264,7 @@ async def test_a_worker_that_slept_through_its_lease_is_told_and_changes_nothing
     await until(held)
     worker.send_signal(signal.SIGSTOP)
     await squad.add_member(MemberNew(name="tess"))
-    async with AsyncClient(squad.url, squad._http.headers["Authorization"][7:], member="tess") as tess:
+    async with AsyncClient(member="tess") as tess:
 
         async def taken() -> Any:
             return await tess.claim()
@@ -350,31 +275,18 @@ async def test_a_worker_that_slept_through_its_lease_is_told_and_changes_nothing
         worker.send_signal(signal.SIGCONT)
         await asyncio.to_thread(worker.wait, 20)
         assert worker.stdout is not None
-        assert "#1 is lost" in worker.stdout.read()
-        assert (await tess.complete(claim, "fresh")).result == "fresh"
+        assert "#1: attempt 1 ended: lapsed" in worker.stdout.read()
+        assert (await tess.complete(claim.claim, "fresh")).result == "fresh"
 
 
 def test_without_a_server_it_says_how_to_start_one(asq: Asq) -> None:
     done = asq("work", "--as", "ada", "--", "true", SQUAD_URL="http://127.0.0.1:9")
-    assert done.returncode == 1
+    assert done.returncode == 6
     assert "start it with `asq serve`" in done.stderr
-
-
-def test_help_shows_every_command(asq: Asq) -> None:
-    shown = asq("--help").stdout
-    assert all(name in shown for name in ("serve", "stop", "doctor", "demo", "work", "admin"))
-    assert "--stdin" in asq("work", "--help").stdout
-    assert "--port" in asq("serve", "--help").stdout
-
-
-def test_help_says_of_the_servers_commands_what_they_say_themselves() -> None:
-    group = typer.main.get_command(cli.app)
-    assert isinstance(group, TyperGroup)
-    assert {name: str(command.help).partition("\n")[0] for name, command in group.commands.items()} == SERVER
 
 
 async def test_a_name_that_cannot_be_one_is_one_sentence(squad: AsyncClient, asq: Asq) -> None:
     done = await asyncio.to_thread(asq, "work", "--as", "a b", "--", "true")
-    assert done.returncode == 1
+    assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("name can't be used: letters, digits")

@@ -15,14 +15,16 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import typer
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import Select, literal, select
 from sqlalchemy.dialects import postgresql
+from typer.core import TyperGroup
 
-from agentsquad import client
+from agentsquad import cli, client
 from agentsquad.schemas import events as event_schemas
 from backend import operations
 from backend.app import app
@@ -331,49 +333,74 @@ def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
 
 MEMBER = "/squads/{squad}/members/{member}"
 SQUAD, TASK = "/squads/{squad}", "/squads/{squad}/tasks/{number}"
-# One verb has one name in every room: operation → route, client's method, kind of event.
-VERBS: dict[str, tuple[str, str, str | None, str | None]] = {
-    "users.create": ("POST", "/users", None, None),
-    "users.update": ("PATCH", "/users/{user_id}", None, None),
-    "keys.create": ("POST", "/keys", None, None),
-    "keys.revoke": ("DELETE", "/keys/{key_id}", None, None),
-    "squads.create": ("POST", "/squads", "create_squad", "squad.created"),
-    "squads.update": ("PATCH", SQUAD, None, "squad.updated"),
-    "squads.pause": ("POST", f"{SQUAD}/pause", None, "squad.paused"),
-    "squads.resume": ("POST", f"{SQUAD}/resume", None, "squad.resumed"),
-    "squads.archive": ("POST", f"{SQUAD}/archive", None, "squad.archived"),
-    "squads.unarchive": ("POST", f"{SQUAD}/unarchive", None, "squad.unarchived"),
-    "members.add": ("POST", f"{SQUAD}/members", "add_member", "member.added"),
-    "members.update": ("PATCH", MEMBER, None, "member.updated"),
-    "members.pause": ("POST", f"{MEMBER}/pause", None, "member.paused"),
-    "members.resume": ("POST", f"{MEMBER}/resume", None, "member.resumed"),
-    "members.retire": ("POST", f"{MEMBER}/retire", None, "member.retired"),
-    "members.create_token": ("POST", f"{MEMBER}/tokens", "create_token", "member.token_created"),
-    "members.revoke_token": ("DELETE", f"{MEMBER}/tokens/{{token_id}}", None, "member.token_revoked"),
-    "tasks.create": ("POST", f"{SQUAD}/tasks", "create_tasks", "task.created"),
-    "tasks.claim": ("POST", f"{TASK}/claim", "claim", "task.claimed"),
-    "tasks.heartbeat": ("POST", f"{TASK}/heartbeat", "heartbeat", None),
-    "tasks.heartbeat_all": ("POST", f"{SQUAD}/tasks/heartbeat", None, None),
-    "tasks.complete": ("POST", f"{TASK}/complete", "complete", "task.completed"),
-    "tasks.fail": ("POST", f"{TASK}/fail", "fail", "task.failed"),
-    "tasks.release": ("POST", f"{TASK}/release", None, "task.released"),
-    "tasks.handoff": ("POST", f"{TASK}/handoff", None, "task.handed_off"),
-    "tasks.wait_for_children": ("POST", f"{TASK}/wait", None, "task.waiting"),
-    "tasks.accept": ("POST", f"{TASK}/accept", None, "task.accepted"),
-    "tasks.reject": ("POST", f"{TASK}/reject", None, "task.rejected"),
-    "tasks.ask": ("POST", f"{TASK}/ask", None, "task.created"),
-    "tasks.answer": ("POST", f"{TASK}/answer", None, "task.completed"),
-    "tasks.add_dependency": ("PUT", f"{TASK}/dependencies/{{other}}", None, "task.updated"),
-    "tasks.remove_dependency": ("DELETE", f"{TASK}/dependencies/{{other}}", None, "task.updated"),
-    "tasks.update": ("PATCH", TASK, None, "task.updated"),
-    "tasks.cancel": ("POST", f"{TASK}/cancel", None, "task.cancelled"),
-    "tasks.retry": ("POST", f"{TASK}/retry", None, "task.retried"),
-    "tasks.block": ("POST", f"{TASK}/block", None, "task.blocked"),
-    "tasks.resume": ("POST", f"{TASK}/resume", None, "task.resumed"),
-    "messages.send": ("POST", f"{SQUAD}/messages", None, "message.sent"),
-    "messages.mark_read": ("POST", f"{MEMBER}/read", None, None),
-    "messages.acknowledge": ("POST", f"{MEMBER}/ack", None, "message.acknowledged"),
+
+
+class Verb(NamedTuple):
+    """What an operation is called in the other rooms."""
+
+    method: str
+    path: str
+    call: str
+    command: str | None
+    event: str | None
+
+
+# One verb has one name in every room.
+VERBS = {
+    "users.create": Verb("POST", "/users", "create_user", "user add", None),
+    "users.update": Verb("PATCH", "/users/{user_id}", "update_user", None, None),
+    "keys.create": Verb("POST", "/keys", "create_key", "key new", None),
+    "keys.revoke": Verb("DELETE", "/keys/{key_id}", "revoke_key", "key revoke", None),
+    "squads.create": Verb("POST", "/squads", "create_squad", "squad create", "squad.created"),
+    "squads.update": Verb("PATCH", SQUAD, "update_squad", "squad edit", "squad.updated"),
+    "squads.pause": Verb("POST", f"{SQUAD}/pause", "pause_squad", "squad pause", "squad.paused"),
+    "squads.resume": Verb("POST", f"{SQUAD}/resume", "resume_squad", "squad resume", "squad.resumed"),
+    "squads.archive": Verb("POST", f"{SQUAD}/archive", "archive_squad", "squad archive", "squad.archived"),
+    "squads.unarchive": Verb("POST", f"{SQUAD}/unarchive", "unarchive_squad", "squad unarchive", "squad.unarchived"),
+    "members.add": Verb("POST", f"{SQUAD}/members", "add_member", "member add", "member.added"),
+    "members.update": Verb("PATCH", MEMBER, "update_member", "member edit", "member.updated"),
+    "members.pause": Verb("POST", f"{MEMBER}/pause", "pause", "member pause", "member.paused"),
+    "members.resume": Verb("POST", f"{MEMBER}/resume", "resume", "member resume", "member.resumed"),
+    "members.retire": Verb("POST", f"{MEMBER}/retire", "retire", "member retire", "member.retired"),
+    "members.create_token": Verb("POST", f"{MEMBER}/tokens", "create_token", "member token", "member.token_created"),
+    "members.revoke_token": Verb(
+        "DELETE", f"{MEMBER}/tokens/{{token_id}}", "revoke_token", "member revoke", "member.token_revoked"
+    ),
+    "tasks.create": Verb("POST", f"{SQUAD}/tasks", "create_tasks", "task create", "task.created"),
+    "tasks.claim": Verb("POST", f"{TASK}/claim", "claim", "task claim", "task.claimed"),
+    "tasks.heartbeat": Verb("POST", f"{TASK}/heartbeat", "heartbeat", "task heartbeat", None),
+    "tasks.heartbeat_all": Verb("POST", f"{SQUAD}/tasks/heartbeat", "heartbeat_all", None, None),
+    "tasks.create_token": Verb("POST", f"{TASK}/token", "create_attempt_token", None, None),
+    "tasks.complete": Verb("POST", f"{TASK}/complete", "complete", "task complete", "task.completed"),
+    "tasks.fail": Verb("POST", f"{TASK}/fail", "fail", "task fail", "task.failed"),
+    "tasks.release": Verb("POST", f"{TASK}/release", "release", "task release", "task.released"),
+    "tasks.handoff": Verb("POST", f"{TASK}/handoff", "handoff", "task handoff", "task.handed_off"),
+    "tasks.wait_for_children": Verb("POST", f"{TASK}/wait", "wait_for_children", "task wait", "task.waiting"),
+    "tasks.accept": Verb("POST", f"{TASK}/accept", "accept", "task accept", "task.accepted"),
+    "tasks.reject": Verb("POST", f"{TASK}/reject", "reject", "task reject", "task.rejected"),
+    "tasks.ask": Verb("POST", f"{TASK}/ask", "ask", "ask", "task.created"),
+    "tasks.answer": Verb("POST", f"{TASK}/answer", "answer", "answer", "task.completed"),
+    "tasks.add_dependency": Verb(
+        "PUT", f"{TASK}/dependencies/{{other}}", "add_dependency", "task depend", "task.updated"
+    ),
+    "tasks.remove_dependency": Verb(
+        "DELETE", f"{TASK}/dependencies/{{other}}", "remove_dependency", "task undepend", "task.updated"
+    ),
+    "tasks.update": Verb("PATCH", TASK, "update_task", "task edit", "task.updated"),
+    "tasks.cancel": Verb("POST", f"{TASK}/cancel", "cancel", "task cancel", "task.cancelled"),
+    "tasks.retry": Verb("POST", f"{TASK}/retry", "retry", "task retry", "task.retried"),
+    "tasks.block": Verb("POST", f"{TASK}/block", "block", "task block", "task.blocked"),
+    "tasks.resume": Verb("POST", f"{TASK}/resume", "resume_task", "task resume", "task.resumed"),
+    "messages.send": Verb("POST", f"{SQUAD}/messages", "send", "send", "message.sent"),
+    "messages.mark_read": Verb("POST", f"{MEMBER}/read", "mark_read", None, None),
+    "messages.acknowledge": Verb("POST", f"{MEMBER}/ack", "ack", "ack", "message.acknowledged"),
 }
+# Commands that are another verb's, or no write at all.
+OTHER_COMMANDS = {
+    "login", "logout", "whoami", "use", "board", "why", "inbox", "feed", "log", "work", "pause", "resume",
+    "squad list", "squad show", "template list", "template show", "member list", "member tokens", "task list",
+    "task show", "task assign", "user list", "key list",
+}  # fmt: skip
 # Not a caller's verbs: a part of the others, or the server's own.
 INNER = {
     "access.enter",
@@ -394,17 +421,57 @@ INNER = {
 CONSEQUENCES = {"task.unblocked", "task.lapsed", "task.stuck"}
 
 
-def test_a_verb_has_the_same_name_in_every_room() -> None:
+def commands(group: Any, *path: str) -> Iterator[str]:
+    """What can be typed, but for the server's own verbs."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *path, name)
+        else:
+            yield " ".join((*path, name))
+
+
+def unlike(verbs: dict[str, Verb]) -> Iterator[str]:
+    """Where the rooms don't say what the table says."""
     writes = {
         name
         for module in operation_modules()
         for name, each in functions(module).items()
         if asyncio.iscoroutinefunction(each)
     }
-    assert writes - INNER == set(VERBS)
+    yield from (f"operation {name}" for name in (writes - INNER) ^ verbs.keys())
     routes = {str(route.name): (route.methods, str(route.path_format)) for route in iter_route_contexts(app.routes)}
-    for operation, (method, path, call, _) in VERBS.items():
-        assert routes[operation.replace(".", "_")] == ({method}, path)
-        assert call is None or inspect.iscoroutinefunction(getattr(client.AsyncClient, call))
-    told = {kind for *_, kind in VERBS.values() if kind}
-    assert told | CONSEQUENCES == set(event_schemas.kinds())
+    for name, verb in verbs.items():
+        if routes.get(name.replace(".", "_")) != ({verb.method}, verb.path):
+            yield f"route of {name}"
+        if not inspect.iscoroutinefunction(getattr(client.AsyncClient, verb.call, None)):
+            yield f"call {verb.call}"
+    typed = {verb.command for verb in verbs.values() if verb.command}
+    there = set(commands(typer.main.get_command(cli.app))) - OTHER_COMMANDS
+    yield from (f"command {name}" for name in typed ^ there)
+    told = {verb.event for verb in verbs.values() if verb.event}
+    yield from (f"event {kind}" for kind in (told | CONSEQUENCES) ^ set(event_schemas.kinds()))
+
+
+def test_a_verb_has_the_same_name_in_every_room() -> None:
+    assert list(unlike(VERBS)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"call": "finish"}, ["call finish"]),
+        ({"command": "task finish"}, ["command task complete", "command task finish"]),
+        ({"command": None}, ["command task complete"]),
+        ({"path": f"{TASK}/finish"}, ["route of tasks.complete"]),
+    ],
+)
+def test_a_verb_with_another_name_is_found(changes: dict[str, Any], found: list[str]) -> None:
+    verb = VERBS["tasks.complete"]._replace(**changes)
+    assert sorted(unlike(VERBS | {"tasks.complete": verb})) == found
+
+
+def test_a_verb_that_is_missing_is_found() -> None:
+    without = {name: verb for name, verb in VERBS.items() if name != "messages.acknowledge"}
+    assert sorted(unlike(without)) == [
+        "command ack", "event message.acknowledged", "operation messages.acknowledge"
+    ]  # fmt: skip

@@ -65,7 +65,7 @@ async def tasks_claim_next(
         return not await request.is_disconnected() and await still_known(request, writer.actor, squad)
 
     claimed = await waiting.claim(feed, writer.actor, squad, attempt, there, wait)
-    if claimed is None and wait and writer.key is not None:
+    if claimed is None and wait and writer.key is not None and await there():
         claimed = await attempt()  # the same request, sent twice at once, may have got something
     return answers.json(claimed or '{"items":[],"unread":0}')
 

@@ -50,12 +50,14 @@ async def test_it_waits_for_at_most_fifty_seconds(web: httpx.AsyncClient, wait: 
     assert answer.json()["errors"][0]["field"] == "query.wait"
 
 
-async def test_who_hangs_up_gets_no_task(site: Site, web: httpx.AsyncClient, url: str) -> None:
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "mine"}], ids=["once", "with_a_key"])
+async def test_who_hangs_up_gets_no_task(site: Site, web: httpx.AsyncClient, url: str, headers: dict[str, str]) -> None:
     async with httpx.AsyncClient(base_url=url, headers=web.headers) as gone:
         with pytest.raises(httpx.ReadTimeout):
-            await gone.post("/tasks/claim?wait=50", timeout=1)
+            await gone.post("/tasks/claim?wait=50", headers=headers, timeout=1)
     await tasks(web, "", "one")
     await until(lambda: site.app.state.feed._channels == {}, PATIENCE)
+    await asyncio.sleep(0.2)  # in which it would be claimed
     assert (await web.get("/tasks/1")).json()["status"] == "todo"
 
 

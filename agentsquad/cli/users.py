@@ -8,7 +8,7 @@ from rich.text import Text
 from agentsquad.cli import words
 from agentsquad.cli.running import Answer, verb
 from agentsquad.client import AsyncClient, NotFound, checked
-from agentsquad.schemas.users import UserNew
+from agentsquad.schemas.users import Key, UserNew
 
 app = typer.Typer(no_args_is_help=True, help="Accounts; for administrators.")
 keys = typer.Typer(no_args_is_help=True, help="API keys of your own.")
@@ -59,8 +59,8 @@ async def new_key(
 async def list_keys(client: AsyncClient) -> Answer:
     """Your keys, without their secrets."""
     found = await client.keys()
-    rows = [(key.id, words.ago(key.created_at), "revoked" if key.revoked_at else "good", key.name) for key in found]
-    return Answer(found, words.table(("id", "made", "state", "for"), rows, nothing="You have none."))
+    rows = [(key.id, key.kind, words.ago(key.created_at), _state(key), key.name) for key in found]
+    return Answer(found, words.table(("id", "kind", "made", "state", "for"), rows, nothing="You have none."))
 
 
 @verb(keys, "revoke")
@@ -71,6 +71,12 @@ async def revoke_key(
     """Revoke a key: it is dead everywhere within a second."""
     await client.revoke_key(key_id)
     return Answer({"revoked": key_id}, Text("Revoked."))
+
+
+def _state(key: Key) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return f"good for {words.left(key.expires_at)}" if key.expires_at else "good"
 
 
 async def _account(client: AsyncClient, email: str) -> str:

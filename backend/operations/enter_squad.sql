@@ -2,6 +2,7 @@
 -- part of, takes its row lock, and then, on a fresh snapshot, says as whom the actor acts. The lock comes
 -- first, so that no decision is made on a stale picture. Only what writes no event does without it.
 -- Whoever acts as another member has that member's rights and no others. Whatever one does is a sign of life.
+-- Who comes with the token of an attempt, of which a setting of the transaction tells, does nothing after its end.
 CREATE OR REPLACE FUNCTION enter_squad(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text,
     p_lock boolean DEFAULT true, p_archived boolean DEFAULT false,
@@ -59,6 +60,12 @@ BEGIN
 
     IF v_archived IS NOT NULL AND NOT p_archived THEN
         PERFORM raise_error('archived', 'The squad is archived; its owner can unarchive it.');
+    END IF;
+
+    IF p_lock AND current_setting('agentsquad.claim', true) <> '' THEN
+        PERFORM hold_task(enter_squad.squad_id, enter_squad.member_id,
+            split_part(current_setting('agentsquad.claim', true), '/', 1)::int,
+            split_part(current_setting('agentsquad.claim', true), '/', 2)::int, '{in_progress,in_review}');
     END IF;
 
     PERFORM see_member(squad_id, member_id);

@@ -48,6 +48,8 @@ async def once(
         IdempotencyMismatch: the key was another request's.
         AlreadyCreated: it was this one's, and the answer held a secret.
     """
+    if actor.claim is not None:  # enter_squad holds it against the attempt, under the squad's lock
+        await session.execute(select(func.set_config("agentsquad.claim", actor.claim, True)))
     if key is None:
         return await _answer(session, actor, operation, args, show)
     name = f"{operation.__module__}.{operation.__qualname__}"

@@ -114,7 +114,7 @@ async def send(session: AsyncSession, actor: Actor, squad: SquadRef, new: Messag
     to = await members.of_name(session, entered, new.to, "body.to") if new.to is not None else None
     if new.task is not None and await session.get(Task, (entered.squad_id, new.task)) is None:
         raise Invalid(f"There is no task #{new.task}.", field="body.task")
-    await require_live(session, entered, new.claim or actor.claim)
+    await require_live(session, entered, new.claim)
     position = await call(
         session,
         "send_message(:squad, CAST(:actor AS jsonb), :sender, CAST(:to AS uuid), CAST(:task AS int), :body)",

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from agentsquad.schemas.members import PauseNew, Tokens
-from agentsquad.schemas.messages import MessageNew
-from agentsquad.schemas.tasks import CancelNew, TaskNew, TokenOfAttemptNew
+from agentsquad.schemas.messages import AcknowledgeNew, MessageNew
+from agentsquad.schemas.tasks import CancelNew, CompleteNew, TaskNew, TokenOfAttemptNew
 from backend.core.errors import Invalid, LostClaim, NotFound
-from backend.operations import keys, members, messages, tasks
+from backend.operations import idempotency, keys, members, messages, tasks
 from backend.operations.access import Actor, MemberRef
 from tests.operations.scene import Scene
 
@@ -87,23 +87,40 @@ async def test_a_member_that_is_paused_softly_keeps_what_it_holds(scene: Scene) 
     assert await stands_for(scene, secret) is not None
 
 
-async def test_who_still_comes_with_it_changes_nothing(scene: Scene) -> None:
-    """A server remembers a token for a second, so the operations look for themselves."""
+LATE: dict[str, tuple[Any, ...]] = {
+    "send": (messages.send, MessageNew(to="tess", body="x")),
+    "create": (tasks.create, [TaskNew(title="x")]),
+    "claim": (tasks.claim, 2),
+    "cancel": (tasks.cancel, 2, CancelNew()),
+    "complete another": (tasks.complete, 3, CompleteNew(claim="3/1")),
+    "acknowledge": (messages.acknowledge, "me", AcknowledgeNew(messages=[1])),
+    "token": (tasks.create_token, 1, TokenOfAttemptNew(claim="1/1")),
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+async def test_who_still_comes_with_it_changes_nothing(scene: Scene, late: str) -> None:
+    """A server remembers a token for a second, so each operation that comes with one is held against its attempt."""
     child = await stands_for(scene, await holding(scene))
     assert child is not None
-    await scene.do(messages.send, child, scene.squad, MessageNew(to="tess", body="alive"))
-    await scene.do(tasks.create, child, scene.squad, [TaskNew(title="alive")])
+    await scene.create("free", "held", by=scene.ada)
+    await scene.hold(scene.ada, 3)
     await again(scene)
     before = await scene.tables()
-    for operation, given in (
-        (messages.send, MessageNew(to="tess", body="late")),
-        (tasks.create, [TaskNew(title="late")]),
-    ):
-        with pytest.raises(LostClaim):
-            await scene.do(operation, child, scene.squad, given)  # type: ignore[arg-type]
-    with pytest.raises(LostClaim):
-        await token(scene, child, "1/1")
+    operation, *given = LATE[late]
+    with pytest.raises(LostClaim, match="#1"):
+        await scene.do(idempotency.once, child, None, operation, scene.squad, *given)
     assert await scene.tables() == before
+
+
+@pytest.mark.parametrize("early", ["send", "create", "claim", "cancel", "complete another", "token"])
+async def test_who_comes_in_time_acts_as_the_member(scene: Scene, early: str) -> None:
+    child = await stands_for(scene, await holding(scene))
+    assert child is not None
+    await scene.create("free", "held", by=scene.ada)
+    await scene.hold(scene.ada, 3)
+    operation, *given = LATE[early]
+    assert await scene.do(idempotency.once, child, None, operation, scene.squad, *given)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ async def create(
         LostClaim: a claim was given that is no longer live.
     """
     entered = await access.enter(session, actor, squad)
-    await require_live(session, entered, claim or actor.claim)
+    await require_live(session, entered, claim)
     return await _make(session, entered, new)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from agentsquad.client import AsyncClient, SquadError
@@ -36,7 +37,8 @@ CALLS: dict[str, list[tuple[Any, ...] | dict[str, Any]]] = {
     "accept": [(CLAIM,)], "reject": [(CLAIM, "x")], "ask": [(CLAIM, "x")], "create_attempt_token": [(CLAIM,)],
     "answer": [(12, "x")], "update_task": [(12, TaskEdit())], "add_dependency": [(12, 4)],
     "remove_dependency": [(12, 4)], "cancel": [(12,)], "retry": [(12,)], "block": [(12, "x")], "resume_task": [(12,)],
-    "feed": [()], "join": [()], "work": [()],
+    "feed": [()], "join": [()], "work": [()], "create_link": [()], "export_squad": [()],
+    "import_squad": [(Path(__file__),)],
 }  # fmt: skip
 
 

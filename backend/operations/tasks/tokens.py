@@ -23,9 +23,9 @@ async def create_token(
         LostClaim: the claim is no longer live, or somebody else's.
         Forbidden: the actor is a token of another attempt, which would outlive it by this one.
     """
+    entered = await access.enter(session, actor, squad)
     if actor.claim not in (None, given.claim):
         raise Forbidden(f"This token is good for the claim {actor.claim} only; ask with the member's own.")
-    entered = await access.enter(session, actor, squad)
     attempt = attempt_of(number, given)
     await require_live(session, entered, given.claim)
     live = exists().where(

@@ -44,7 +44,8 @@ async def test_neither_a_link_nor_a_cookie_opens_the_api(site: Site, ada: httpx.
     nobody = await site.caller()
     secret = await link(ada)
     refused(await (await site.caller(secret)).get("/users/me"), 401, "unauthenticated")
-    cookie = (await nobody.get(f"/login?link={secret}")).cookies["agentsquad"]
+    typed = {"Sec-Fetch-Site": "none"}  # as a browser says of an address that no page led to
+    cookie = (await nobody.get(f"/login?link={secret}", headers=typed)).cookies["agentsquad"]
     assert cookie.startswith("sqb_")
     refused(await (await site.caller(cookie)).get("/users/me"), 401, "unauthenticated")
     assert (await ada.get("/users/me")).status_code == 200

@@ -28,9 +28,9 @@ demo-picture: setup  ## Make the README's picture from a real run.
 serve: setup  ## Start the server with the bundled PostgreSQL.
 	@$(BIN)/asq serve
 
-# Two at once, since many tests wait for a lease or a server; each file's tests stay together.
+# Two at once, since many tests wait for a lease or a server; each file's tests stay together, the slow ones come early.
 test: setup  ## Run every test; at most ten minutes on two cores.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 torture: setup  ## Run the campaigns ten times as long.
 	@SQUAD_TEST_SCALE=10 $(BIN)/python -m pytest tests/campaigns -s -o faulthandler_timeout=3600

@@ -85,7 +85,7 @@ def same_but_for_the_import(before: bytes, after: bytes) -> None:
         assert new == old | {"email": new["email"], "last_seen_at": new["last_seen_at"]}
 
 
-@pytest.mark.parametrize("act", [fill, *(pytest.param(n, id=f"random {n}") for n in range(8 * SCALE))])
+@pytest.mark.parametrize("act", [fill, *(pytest.param(n, id=f"random {n}") for n in range(5 * SCALE))])
 async def test_what_goes_out_comes_in_again(
     database: Database, tmp_path: Path, act: Any, server_url: str, template: str
 ) -> None:

@@ -169,7 +169,7 @@ async def fuzz(url: str, folder: Path, users: dict[str, httpx.AsyncClient]) -> s
         CONFIGURATION.format(url=url, folder=folder, referring=json.dumps(REFERRING)[1:-1]), encoding="utf-8"
     )
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration), "run", "--no-color"]
-    command += ["--max-examples", str(10 * SCALE), "--continue-on-failure", f"{url}/openapi.json"]
+    command += ["--max-examples", str(7 * SCALE), "--continue-on-failure", f"{url}/openapi.json"]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

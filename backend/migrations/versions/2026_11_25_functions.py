@@ -323,11 +323,9 @@ END $$;
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
 -- Each range in turn, on its own partial index from its mark on (raise_mark.sql), and an update by number instead of a
 -- join: so the plan stays flat at a million tasks, also as a generic one. No row is locked: the squad is.
--- Here and where a plan cache mode is set besides, planning anew at each call would take longer than the work; a test
--- freezes the plans.
 CREATE OR REPLACE FUNCTION claim_tasks(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
-) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     scope record;
     v_now timestamptz;
@@ -490,7 +488,7 @@ END $$;
 -- The numbers are given by the caller, who has checked names, numbers and cycles.
 CREATE OR REPLACE FUNCTION create_tasks(
     p_squad uuid, p_creator uuid, p_actor jsonb, p_tries int, p_tasks jsonb, p_edges jsonb
-) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_first int := (p_tasks -> 0 ->> 'number')::int;
@@ -1054,6 +1052,7 @@ $$;
 
 -- Appends a change's events and those of what follows from it: tasks that have ended (`p_ended`) free their
 -- dependents and the parents that waited for them, or leave dependents stuck, of which the owner is told.
+-- Here and in complete_task planning anew at each call would take longer than the work; a test freezes the plans.
 CREATE OR REPLACE FUNCTION settle_tasks(
     p_squad uuid, p_actor jsonb, p_events jsonb, p_ended int[], p_now timestamptz
 ) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$

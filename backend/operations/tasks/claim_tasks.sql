@@ -3,11 +3,9 @@
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
 -- Each range in turn, on its own partial index from its mark on (raise_mark.sql), and an update by number instead of a
 -- join: so the plan stays flat at a million tasks, also as a generic one. No row is locked: the squad is.
--- Here and where a plan cache mode is set besides, planning anew at each call would take longer than the work; a test
--- freezes the plans.
 CREATE OR REPLACE FUNCTION claim_tasks(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
-) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     scope record;
     v_now timestamptz;

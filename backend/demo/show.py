@@ -26,13 +26,7 @@ from backend.demo.picture import Film
 
 SCREEN: Final = Console(file=io.StringIO(), width=128, height=22, force_terminal=True)  # of the picture
 LINES: Final = 9  # of the log in the picture
-STYLES: Final = {
-    "task.claimed": "cyan",
-    "task.completed": "green",
-    "task.lapsed": "red",
-    "task.failed": "red",
-    "task.handed_off": "yellow",
-}
+STYLES: Final = {"task.claimed": "cyan", "task.completed": "green", "task.lapsed": "red", "task.failed": "red"}
 
 
 class Show:
@@ -74,9 +68,9 @@ class Show:
 
     def event(self, event: Event, titles: Mapping[int, str]) -> None:
         """A change of the board, as a line; others go without."""
-        if event.kind in {"task.claimed", "task.completed", "task.lapsed", "task.failed"}:
+        if style := STYLES.get(event.kind):
             title = titles.get(event.task or 0, "")
-            self.say(f"{event.position:>3}  {sentence(event)}  {title}".rstrip(), STYLES.get(event.kind, "dim"))
+            self.say(f"{event.position:>3}  {sentence(event)}  {title}".rstrip(), style)
 
     def board(self, board: Board) -> None:
         """The board as it is now."""

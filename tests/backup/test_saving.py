@@ -92,7 +92,9 @@ def test_a_full_disk_leaves_nothing(filled: str, asq: Asq, tmp_path: Path) -> No
 def test_a_pg_dump_that_dies_leaves_nothing(filled: str, start: Start, tmp_path: Path, number: int) -> None:
     with locked(filled, "messages"):
         process = start("admin", "backup", str(tmp_path / "saved"))
-        child(process.pid, "pg_dump").send_signal(number)
+        program = child(process.pid, "pg_dump")
+        waits(filled, "LOCK TABLE")
+        program.send_signal(number)
         said, _ = process.communicate(timeout=30)
     assert said.startswith("pg_dump failed (")
     assert process.returncode == 1

@@ -165,7 +165,6 @@ async def installed(session: AsyncSession, functions: list[str]) -> None:
 
 
 async def test_control_a_lease_that_is_looked_for_by_number_is_a_long_way(database: Database, tmp_path: Path) -> None:
-    """On a board whose plans were made while it was empty."""
     await database.transact(installed, changed("lapse_tasks", ("ORDER BY lease_ends_at)", "ORDER BY number)")))
     (without,) = await campaign(database, tmp_path / "crew", held=False)
     assert [sentence.partition(":")[0] for sentence in without.long_ways()] == ["pk_tasks"]

@@ -131,12 +131,12 @@ READS: Final[dict[str, Frozen]] = {
 
 # What runs within the functions, by a piece of its text: the plan's first chain, or the indexes where there are more.
 CLAIM: Final = {
-    "AND assignee_id = scope.member_id": "Limit > Index Only Scan ix_tasks_claim_assigned",
-    "AND review = scope.role": "Limit > Index Only Scan ix_tasks_claim_review",
-    "AND role = scope.role": "Limit > Index Only Scan ix_tasks_claim_role",
+    "AND assignee_id = p_member": "Limit > Index Only Scan ix_tasks_claim_assigned",
+    "AND review = p_role": "Limit > Index Only Scan ix_tasks_claim_review",
+    "AND role = p_role": "Limit > Index Only Scan ix_tasks_claim_role",
     "AND review = ''": "Limit > Index Only Scan ix_tasks_claim_review",
     "AND role = ''": "Limit > Index Only Scan ix_tasks_claim_role",
-    "lease_ends_at <= v_now AND lease_ends_at >=": "ix_tasks_lease",
+    "lease_ends_at <= p_now AND lease_ends_at >=": "ix_tasks_lease",
     "coalesce(max(position), 0)": "Limit > Index Only Scan pk_events",
     "read_at IS NULL LIMIT": "Limit > Index Only Scan ix_recipients_unread",
 }
@@ -232,7 +232,7 @@ async def test_tasks_are_made_and_taken_back_by_indexes(database: Database, mode
         await watch.db.execute(text(late), {"squad": ID, "number": claim["task"]["number"]})
         await watch.told()
         assert await tasks.lapse(watch.db, ID) == 1
-        over = {"lease_ends_at <= v_now AND lease_ends_at >=": "ix_tasks_lease"}
+        over = {"lease_ends_at <= p_now AND lease_ends_at >=": "ix_tasks_lease"}
         assert misplanned(await watch.told(), over, FEW) == []
 
 
@@ -254,9 +254,9 @@ async def test_control_without_its_index_a_read_is_found_out(
 @pytest.mark.parametrize("mode", MODES)
 async def test_control_a_claim_by_a_range_that_no_index_has_is_found_out(database: Database, mode: Mode) -> None:
     async with watched(database, mode) as watch:
-        source = text("SELECT prosrc FROM pg_proc WHERE proname = 'claim_tasks'")
+        source = text("SELECT prosrc FROM pg_proc WHERE proname = 'next_tasks'")
         body = str(await watch.db.scalar(source)).replace("AND role = ''", "AND lower(role) = ''")
-        definition = str(await watch.db.scalar(text("SELECT pg_get_functiondef('claim_tasks'::regproc)")))
+        definition = str(await watch.db.scalar(text("SELECT pg_get_functiondef('next_tasks'::regproc)")))
         head = definition.partition("AS $")[0]
         await watch.connection.exec_driver_sql(f"{head} AS $wrong${body}$wrong$")
         await watch.told()

@@ -109,6 +109,52 @@ BEGIN
     );
 END $$;
 """,
+    "next_tasks": r"""
+-- The next tasks that a member can claim, and the mark of the last queue that was looked through.
+-- Each range in turn, on its own partial index from its mark on (raise_mark.sql). With sorting off, no other index
+-- serves the order, however bloated this one is: so the plan stays flat at a million tasks, also as a generic one.
+CREATE OR REPLACE FUNCTION next_tasks(
+    p_squad uuid, p_member uuid, p_role text, p_limit int, OUT numbers int[], OUT mark marks
+) LANGUAGE plpgsql STABLE SET enable_sort = off AS $$
+BEGIN
+    mark := mark_of(p_squad, queue_of(p_member, ''));
+    numbers := ARRAY(
+        SELECT number FROM tasks
+        WHERE squad_id = p_squad AND status = 'todo' AND assignee_id IS NOT NULL
+            AND assignee_id = p_member AND (priority, number) >= (mark.priority, mark.number)
+        ORDER BY priority, number LIMIT p_limit);
+    IF cardinality(numbers) < p_limit AND p_role <> '' THEN
+        numbers := numbers || ARRAY(
+            SELECT number FROM tasks
+            WHERE squad_id = p_squad AND status = 'in_review' AND holder_id IS NULL
+                AND review = p_role AND worker_id IS DISTINCT FROM p_member
+            ORDER BY priority, number LIMIT p_limit - cardinality(numbers));
+    END IF;
+    IF cardinality(numbers) < p_limit AND p_role <> '' THEN
+        mark := mark_of(p_squad, queue_of(NULL, p_role));
+        numbers := numbers || ARRAY(
+            SELECT number FROM tasks
+            WHERE squad_id = p_squad AND status = 'todo' AND assignee_id IS NULL AND role = p_role
+                AND (priority, number) >= (mark.priority, mark.number)
+            ORDER BY priority, number LIMIT p_limit - cardinality(numbers));
+    END IF;
+    IF cardinality(numbers) < p_limit THEN
+        numbers := numbers || ARRAY(
+            SELECT number FROM tasks
+            WHERE squad_id = p_squad AND status = 'in_review' AND holder_id IS NULL
+                AND review = '' AND worker_id IS DISTINCT FROM p_member
+            ORDER BY priority, number LIMIT p_limit - cardinality(numbers));
+    END IF;
+    IF cardinality(numbers) < p_limit THEN
+        mark := mark_of(p_squad, queue_of(NULL, ''));
+        numbers := numbers || ARRAY(
+            SELECT number FROM tasks
+            WHERE squad_id = p_squad AND status = 'todo' AND assignee_id IS NULL AND role = ''
+                AND (priority, number) >= (mark.priority, mark.number)
+            ORDER BY priority, number LIMIT p_limit - cardinality(numbers));
+    END IF;
+END $$;
+""",
     "raise_error": r"""
 -- Raises an error of core/errors.py by its code. The fields travel in the detail.
 CREATE OR REPLACE FUNCTION raise_error(p_code text, p_sentence text, p_fields jsonb DEFAULT '{}')
@@ -321,15 +367,16 @@ END $$;
 -- Claims a task by its number, or the next ones: assigned to the member, else of its role, else of no role;
 -- in each a review before new work, then by priority and age. A review of one's own work is nobody's.
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
--- Each range in turn, on its own partial index from its mark on (raise_mark.sql), and an update by number instead of a
--- join: so the plan stays flat at a million tasks, also as a generic one. No row is locked: the squad is.
+-- Numbers are looked up in an array instead of a join, and the children in an order (`+ 0`) that no index gives: so a
+-- generic plan that was made while the board was empty goes through no more than these. No row is locked: the squad is.
 CREATE OR REPLACE FUNCTION claim_tasks(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     scope record;
     v_now timestamptz;
-    v_numbers int[] := '{}';
+    v_next record;
+    v_numbers int[];
     v_number int;
     v_events jsonb := '[]';
     v_items jsonb := '[]';
@@ -363,42 +410,9 @@ BEGIN
     ELSIF scope.member_paused OR scope.squad_paused THEN
         RETURN NULL;
     ELSE
-        v_mark := mark_of(scope.squad_id, queue_of(scope.member_id, ''));
-        v_numbers := ARRAY(
-            SELECT number FROM tasks
-            WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NOT NULL
-                AND assignee_id = scope.member_id AND (priority, number) >= (v_mark.priority, v_mark.number)
-            ORDER BY priority, number LIMIT p_limit);
-        IF cardinality(v_numbers) < p_limit AND scope.role <> '' THEN
-            v_numbers := v_numbers || ARRAY(
-                SELECT number FROM tasks
-                WHERE squad_id = scope.squad_id AND status = 'in_review' AND holder_id IS NULL
-                    AND review = scope.role AND worker_id IS DISTINCT FROM scope.member_id
-                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
-        END IF;
-        IF cardinality(v_numbers) < p_limit AND scope.role <> '' THEN
-            v_mark := mark_of(scope.squad_id, queue_of(NULL, scope.role));
-            v_numbers := v_numbers || ARRAY(
-                SELECT number FROM tasks
-                WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NULL AND role = scope.role
-                    AND (priority, number) >= (v_mark.priority, v_mark.number)
-                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
-        END IF;
-        IF cardinality(v_numbers) < p_limit THEN
-            v_numbers := v_numbers || ARRAY(
-                SELECT number FROM tasks
-                WHERE squad_id = scope.squad_id AND status = 'in_review' AND holder_id IS NULL
-                    AND review = '' AND worker_id IS DISTINCT FROM scope.member_id
-                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
-        END IF;
-        IF cardinality(v_numbers) < p_limit THEN
-            v_mark := mark_of(scope.squad_id, queue_of(NULL, ''));
-            v_numbers := v_numbers || ARRAY(
-                SELECT number FROM tasks
-                WHERE squad_id = scope.squad_id AND status = 'todo' AND assignee_id IS NULL AND role = ''
-                    AND (priority, number) >= (v_mark.priority, v_mark.number)
-                ORDER BY priority, number LIMIT p_limit - cardinality(v_numbers));
-        END IF;
+        v_next := next_tasks(scope.squad_id, scope.member_id, scope.role, p_limit);
+        v_numbers := v_next.numbers;
+        v_mark := v_next.mark;
         IF v_numbers = '{}' THEN
             RETURN NULL;
         END IF;
@@ -430,13 +444,14 @@ BEGIN
             'task', task_json(t),
             'dependencies', coalesce((
                 SELECT jsonb_agg(task_result(o) ORDER BY o.number)
-                FROM dependencies d JOIN tasks o ON o.squad_id = d.squad_id AND o.number = d.depends_on
-                WHERE d.squad_id = t.squad_id AND d.task_number = t.number), '[]'),
+                FROM tasks o WHERE o.squad_id = t.squad_id AND o.number = ANY (ARRAY(
+                    SELECT d.depends_on FROM dependencies d
+                    WHERE d.squad_id = t.squad_id AND d.task_number = t.number))), '[]'),
             'children', coalesce((
                 SELECT jsonb_agg(task_result(o) ORDER BY o.number)
                 FROM tasks o WHERE o.squad_id = t.squad_id AND o.number = ANY (ARRAY(
                     SELECT c.number FROM tasks c WHERE c.squad_id = t.squad_id AND c.parent = t.number
-                    ORDER BY c.number DESC LIMIT 200))), '[]'));
+                    ORDER BY c.number + 0 DESC LIMIT 200))), '[]'));
     END LOOP;
     PERFORM append_events(scope.squad_id, scope.actor, v_events);
     RETURN jsonb_build_object('items', v_items, 'unread', unread_messages(scope.squad_id, scope.member_id));
@@ -461,7 +476,7 @@ $$;
 CREATE OR REPLACE FUNCTION complete_task(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text,
     p_number int, p_attempt int, p_result jsonb
-) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     scope record;
     v_now timestamptz;
@@ -488,7 +503,7 @@ END $$;
 -- The numbers are given by the caller, who has checked names, numbers and cycles.
 CREATE OR REPLACE FUNCTION create_tasks(
     p_squad uuid, p_creator uuid, p_actor jsonb, p_tries int, p_tasks jsonb, p_edges jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_first int := (p_tasks -> 0 ->> 'number')::int;
@@ -804,9 +819,8 @@ END $$;
     "lapse_tasks": r"""
 -- Takes back, under the squad's lock, every attempt whose lease is over: its task is free again, or failed
 -- when no try is left. A review that lapsed is free for another reviewer; it was no try at the work.
--- What is over is asked for in its index's own order: a plan that was made while the board was empty, and is
--- kept, would otherwise go through all tasks of the squad in theirs. And only since the last time, which is noted
--- every two seconds (raise_mark.sql): a lease never ends before it was given. A clock that was set back starts anew.
+-- What is over is asked for only since the last time, which is noted every two seconds (raise_mark.sql): a lease never
+-- ends before it was given. A clock that was set back starts anew.
 CREATE OR REPLACE FUNCTION lapse_tasks(p_squad uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -817,11 +831,7 @@ DECLARE
     t tasks;
 BEGIN
     SELECT at INTO v_since FROM marks WHERE squad_id = p_squad AND name = 'leases' AND at <= v_now;
-    v_over := ARRAY(
-        SELECT number FROM tasks
-        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now
-            AND lease_ends_at >= coalesce(v_since, '-infinity')
-        ORDER BY lease_ends_at);
+    v_over := leases_over(p_squad, v_since, v_now);
     IF v_since IS NULL OR v_since < v_now - interval '2 s' THEN
         INSERT INTO marks (squad_id, name, at) VALUES (p_squad, 'leases', v_now)
         ON CONFLICT (squad_id, name) DO UPDATE SET at = excluded.at;
@@ -850,6 +860,18 @@ BEGIN
         PERFORM settle_tasks(p_squad, '{"member": null, "user": null}', v_events, v_failed, v_now);
     END IF;
     RETURN jsonb_array_length(v_events);
+END $$;
+
+-- The tasks of the leases that were over between two times. With sorting off, only the index of the leases serves this
+-- order. It is often bloated, so that the planner would rather go through all tasks of the squad, and keep doing so.
+CREATE OR REPLACE FUNCTION leases_over(p_squad uuid, p_since timestamptz, p_now timestamptz)
+RETURNS int[] LANGUAGE plpgsql STABLE SET enable_sort = off AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT number FROM tasks
+        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= p_now
+            AND lease_ends_at >= coalesce(p_since, '-infinity')
+        ORDER BY lease_ends_at);
 END $$;
 """,
     "raise_mark": r"""
@@ -1052,10 +1074,11 @@ $$;
 
 -- Appends a change's events and those of what follows from it: tasks that have ended (`p_ended`) free their
 -- dependents and the parents that waited for them, or leave dependents stuck, of which the owner is told.
--- Here and in complete_task planning anew at each call would take longer than the work; a test freezes the plans.
+-- Here and where tasks are created, claimed and completed, planning anew at each call would take longer than the work.
+-- No plan goes through a whole table, which may be small and yet full of dead rows. A test freezes the plans.
 CREATE OR REPLACE FUNCTION settle_tasks(
     p_squad uuid, p_actor jsonb, p_events jsonb, p_ended int[], p_now timestamptz
-) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_events jsonb := p_events;
     v_with_stuck jsonb;
@@ -1273,11 +1296,13 @@ BEGIN
             SELECT o.number, o.status,
                 (SELECT m.name FROM members m WHERE m.squad_id = o.squad_id AND m.id = o.holder_id) AS holder
             FROM tasks o
-            WHERE o.squad_id = t.squad_id AND (
-                t.blocked_on = 'dependencies' AND o.status <> 'done' AND o.number = ANY (ARRAY(
-                    SELECT d.depends_on FROM dependencies d WHERE d.squad_id = t.squad_id AND d.task_number = t.number))
-                OR t.blocked_on = 'children' AND o.parent = t.number
-                    AND o.status NOT IN ('done', 'failed', 'cancelled'))
+            WHERE o.squad_id = t.squad_id AND o.number = ANY (ARRAY(
+                SELECT d.depends_on FROM dependencies d
+                WHERE t.blocked_on = 'dependencies' AND d.squad_id = t.squad_id AND d.task_number = t.number
+                UNION ALL
+                SELECT c.number FROM tasks c
+                WHERE t.blocked_on = 'children' AND c.squad_id = t.squad_id AND c.parent = t.number
+                )) AND o.status <> 'done' AND (t.blocked_on = 'dependencies' OR o.status NOT IN ('failed', 'cancelled'))
         ) o;
         v_text := CASE
             WHEN t.blocked_on = 'children' THEN 'waits for its children ' || v_names

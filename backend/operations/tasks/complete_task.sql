@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION complete_task(
     p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text,
     p_number int, p_attempt int, p_result jsonb
-) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     scope record;
     v_now timestamptz;

@@ -2,7 +2,7 @@
 -- The numbers are given by the caller, who has checked names, numbers and cycles.
 CREATE OR REPLACE FUNCTION create_tasks(
     p_squad uuid, p_creator uuid, p_actor jsonb, p_tries int, p_tasks jsonb, p_edges jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_first int := (p_tasks -> 0 ->> 'number')::int;

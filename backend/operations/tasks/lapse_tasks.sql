@@ -1,8 +1,7 @@
 -- Takes back, under the squad's lock, every attempt whose lease is over: its task is free again, or failed
 -- when no try is left. A review that lapsed is free for another reviewer; it was no try at the work.
--- What is over is asked for in its index's own order: a plan that was made while the board was empty, and is
--- kept, would otherwise go through all tasks of the squad in theirs. And only since the last time, which is noted
--- every two seconds (raise_mark.sql): a lease never ends before it was given. A clock that was set back starts anew.
+-- What is over is asked for only since the last time, which is noted every two seconds (raise_mark.sql): a lease never
+-- ends before it was given. A clock that was set back starts anew.
 CREATE OR REPLACE FUNCTION lapse_tasks(p_squad uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -13,11 +12,7 @@ DECLARE
     t tasks;
 BEGIN
     SELECT at INTO v_since FROM marks WHERE squad_id = p_squad AND name = 'leases' AND at <= v_now;
-    v_over := ARRAY(
-        SELECT number FROM tasks
-        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= v_now
-            AND lease_ends_at >= coalesce(v_since, '-infinity')
-        ORDER BY lease_ends_at);
+    v_over := leases_over(p_squad, v_since, v_now);
     IF v_since IS NULL OR v_since < v_now - interval '2 s' THEN
         INSERT INTO marks (squad_id, name, at) VALUES (p_squad, 'leases', v_now)
         ON CONFLICT (squad_id, name) DO UPDATE SET at = excluded.at;
@@ -46,4 +41,16 @@ BEGIN
         PERFORM settle_tasks(p_squad, '{"member": null, "user": null}', v_events, v_failed, v_now);
     END IF;
     RETURN jsonb_array_length(v_events);
+END $$;
+
+-- The tasks of the leases that were over between two times. With sorting off, only the index of the leases serves this
+-- order. It is often bloated, so that the planner would rather go through all tasks of the squad, and keep doing so.
+CREATE OR REPLACE FUNCTION leases_over(p_squad uuid, p_since timestamptz, p_now timestamptz)
+RETURNS int[] LANGUAGE plpgsql STABLE SET enable_sort = off AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT number FROM tasks
+        WHERE squad_id = p_squad AND lease_ends_at IS NOT NULL AND lease_ends_at <= p_now
+            AND lease_ends_at >= coalesce(p_since, '-infinity')
+        ORDER BY lease_ends_at);
 END $$;

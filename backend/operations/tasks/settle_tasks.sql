@@ -35,10 +35,11 @@ $$;
 
 -- Appends a change's events and those of what follows from it: tasks that have ended (`p_ended`) free their
 -- dependents and the parents that waited for them, or leave dependents stuck, of which the owner is told.
--- Here and in complete_task planning anew at each call would take longer than the work; a test freezes the plans.
+-- Here and where tasks are created, claimed and completed, planning anew at each call would take longer than the work.
+-- No plan goes through a whole table, which may be small and yet full of dead rows. A test freezes the plans.
 CREATE OR REPLACE FUNCTION settle_tasks(
     p_squad uuid, p_actor jsonb, p_events jsonb, p_ended int[], p_now timestamptz
-) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_events jsonb := p_events;
     v_with_stuck jsonb;

@@ -69,11 +69,13 @@ BEGIN
             SELECT o.number, o.status,
                 (SELECT m.name FROM members m WHERE m.squad_id = o.squad_id AND m.id = o.holder_id) AS holder
             FROM tasks o
-            WHERE o.squad_id = t.squad_id AND (
-                t.blocked_on = 'dependencies' AND o.status <> 'done' AND o.number = ANY (ARRAY(
-                    SELECT d.depends_on FROM dependencies d WHERE d.squad_id = t.squad_id AND d.task_number = t.number))
-                OR t.blocked_on = 'children' AND o.parent = t.number
-                    AND o.status NOT IN ('done', 'failed', 'cancelled'))
+            WHERE o.squad_id = t.squad_id AND o.number = ANY (ARRAY(
+                SELECT d.depends_on FROM dependencies d
+                WHERE t.blocked_on = 'dependencies' AND d.squad_id = t.squad_id AND d.task_number = t.number
+                UNION ALL
+                SELECT c.number FROM tasks c
+                WHERE t.blocked_on = 'children' AND c.squad_id = t.squad_id AND c.parent = t.number
+                )) AND o.status <> 'done' AND (t.blocked_on = 'dependencies' OR o.status NOT IN ('failed', 'cancelled'))
         ) o;
         v_text := CASE
             WHEN t.blocked_on = 'children' THEN 'waits for its children ' || v_names

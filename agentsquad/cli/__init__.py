@@ -18,6 +18,7 @@ from agentsquad.cli import (
     events,
     exports,
     holding,
+    mcp,
     members,
     messages,
     squads,
@@ -92,6 +93,7 @@ for name, group in {
 squads.app.add_typer(exports.app)
 tasks.app.add_typer(holding.app)
 members.short(app)
+app.command("mcp")(mcp.mcp)
 app.command("work", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(work.work)
 
 

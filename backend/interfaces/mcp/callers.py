@@ -8,7 +8,7 @@ import orjson
 from starlette.datastructures import Headers, State
 
 from backend.core.database import Database
-from backend.core.errors import Forbidden, NotFound, Overloaded, Unauthenticated
+from backend.core.errors import Forbidden, Invalid, NotFound, Overloaded, Unauthenticated
 from backend.core.statements import AnySelect, Query
 from backend.interfaces.credentials import Credentials
 from backend.live.feed import Feed
@@ -18,6 +18,7 @@ from backend.operations.access import Actor, SquadRef
 NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`; `asq connect` makes one."  # noqa: S105  (a sentence)
 NO_MEMBER: Final = "This is a user's key; MCP is for members: `asq connect` makes a member token."
 SELF: Final = "client"
+KEY: Final = 255  # characters of an Idempotency-Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,14 @@ class Caller:
         Raises:
             Unauthenticated: no token, or none that is known.
             Forbidden: it is a user's key.
+            Invalid: its own name for the request is empty or too long.
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(NO_TOKEN)
+        key = headers.get("idempotency-key")
+        if key is not None and not 0 < len(key) <= KEY:
+            raise Invalid(f"The Idempotency-Key has 1 to {KEY} characters.")
         actor = await state.credentials.actor(token.strip())
         if actor.squad_id is None:
             raise Forbidden(NO_MEMBER)
@@ -65,7 +70,7 @@ class Caller:
             actor=actor,
             squad=SquadRef(actor.squad_id, None),
             token=token.strip(),
-            key=headers.get("idempotency-key"),
+            key=key,
             beats=headers.get("squad-heartbeat") == SELF,
         )
 

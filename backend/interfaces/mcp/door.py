@@ -11,7 +11,6 @@ from typing import Any, Final
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.datastructures import Headers, State
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentsquad.schemas import limits
@@ -21,8 +20,8 @@ from backend.interfaces.mcp.callers import Caller
 from backend.interfaces.mcp.server import CALLER
 
 ADDRESS: Final = "/mcp"
-NO_METHOD: Final = {"code": "method_not_allowed", "detail": "MCP is spoken by POST here: nothing else comes by itself."}
-STRANGE: Final = {"code": "forbidden", "detail": "This request came from a web page of another host."}
+NO_METHOD: Final = "MCP is spoken by POST here: nothing comes by itself."
+STRANGE: Final = "This request came from a web page of another host."
 
 
 class Door:
@@ -48,9 +47,9 @@ class Door:
     async def _inside(self, scope: Scope) -> Any:
         headers = Headers(scope=scope)
         if not _is_ours(headers):
-            return JSONResponse(STRANGE, 403)
+            return errors.refusal(403, STRANGE, {"code": "forbidden"})
         if scope["method"] != "POST":
-            return JSONResponse(NO_METHOD, 405, {"Allow": "POST"})
+            return errors.refusal(405, NO_METHOD, {"code": "method_not_allowed"}, Allow="POST")
         try:
             scope[CALLER] = await Caller.of(self._state, headers)
         except SquadError as error:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from mcp_types import CallToolResult, TextContent
+from mcp_types import INVALID_REQUEST, CallToolResult, TextContent
 from starlette.responses import JSONResponse
 
 from backend.core import errors
@@ -31,7 +31,11 @@ BROKEN: Final = {
     "detail": "The server has a defect; its log says more.",
     "next": "Tell your user.",
 }
-STATUS: Final = {errors.Unauthenticated: 401, errors.Forbidden: 403}  # what the door itself refuses
+STATUS: Final = {
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+}  # what the door itself refuses
 CHALLENGE: Final = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
 
@@ -48,6 +52,12 @@ def result(said: dict[str, Any]) -> CallToolResult:
 
 
 def response(error: errors.SquadError) -> JSONResponse:
-    """An error as the answer to a request that no tool sees."""
-    status = STATUS.get(type(error), 503)
-    return JSONResponse(body(error), status, CHALLENGE.get(status))
+    """An error as the answer to a request that no tool sees: clients show its sentence."""
+    said = body(error)
+    return refusal(STATUS.get(type(error), 503), f"{said['detail']} {said['next']}", said)
+
+
+def refusal(status: int, sentence: str, data: dict[str, Any], **headers: str) -> JSONResponse:
+    """An error of the protocol, with an HTTP status."""
+    content = {"jsonrpc": "2.0", "id": None, "error": {"code": INVALID_REQUEST, "message": sentence, "data": data}}
+    return JSONResponse(content, status, CHALLENGE.get(status, {}) | headers)

@@ -15,8 +15,7 @@ from agentsquad.schemas.tasks import (
 )
 from backend.core.errors import Invalid
 from backend.interfaces.mcp.callers import Caller
-from backend.interfaces.mcp.shapes import Asked, Changed, Claimed, ClaimWanted, Result, Verdict
-from backend.interfaces.mcp.tasks import whole
+from backend.interfaces.mcp.shapes import Asked, Changed, Claimed, ClaimWanted, Full, Result, Verdict
 from backend.operations import tasks
 
 NONE = "Nothing to do for you now: call wait."
@@ -40,7 +39,7 @@ async def claim_task(caller: Caller, given: ClaimWanted) -> Claimed:
         claim=item["claim"],
         kind=item["kind"],
         lease_seconds=item["lease_seconds"],
-        task=whole(item["task"]),
+        task=Full.model_validate(item["task"]),
         dependencies=[Result.model_validate(each) for each in item["dependencies"]],
         children=[Result.model_validate(each) for each in item["children"]],
         next=REVIEW if item["kind"] == "review" else WORK,

@@ -1,12 +1,24 @@
 """What tools take and answer where it differs from the schemas of the wire: small, as a model reads all of it."""
 
-from typing import Any
+import json
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.fields import ClaimHandle, Incoming, Name, Number, Position, Role, Text, Whole
 from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Status
+
+SHORT: Final = 4_000  # characters of what stands beside the answer proper
+
+
+def _cut(value: Any) -> Any:
+    """What is long as the beginning of its text."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= SHORT else f"{text[:SHORT]}… (cut: {len(text) - SHORT} characters more)"
+
+
+Cut = Annotated[Any, AfterValidator(_cut)]
 
 
 class Nothing(Incoming):
@@ -21,7 +33,7 @@ class TasksWanted(Incoming):
     assignee: Name | None = None
     holder: Name | None = None
     parent: Number | None = None
-    limit: Whole = Field(default=20, ge=1, le=limits.PAGE_MAX)
+    limit: Whole = Field(default=20, ge=1, le=limits.PAGE)
     cursor: Whole = Field(default=0, ge=0, le=limits.NUMBER_MAX, description="`next` of the page before.")
 
 
@@ -108,6 +120,12 @@ class Post(BaseModel):
     body: str
 
 
+class Note(Post):
+    """A message in a task's thread."""
+
+    body: Annotated[str, AfterValidator(_cut)]
+
+
 class Full(Line):
     """A task with all that it says."""
 
@@ -123,7 +141,7 @@ class Shown(Answer):
     """One task, and the end of its thread."""
 
     task: Full
-    thread: list[Post]
+    thread: list[Note] = Field(description="The last 20 messages; long ones are cut.")
 
 
 class Made(Answer):
@@ -138,7 +156,7 @@ class Result(BaseModel):
     number: int
     title: str
     status: Status
-    result: Any = None
+    result: Cut = Field(default=None, description="Cut if long; get_task has all.")
 
 
 class Claimed(Answer):

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from mcp_types import INVALID_REQUEST, CallToolResult, TextContent
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST, CallToolResult, TextContent
 from starlette.responses import JSONResponse
 
 from backend.core import errors
@@ -49,6 +50,12 @@ def result(said: dict[str, Any]) -> CallToolResult:
     """An error as a tool's answer, in words and as data."""
     words = f"{said['code']}: {said['detail']} {said['next']}"
     return CallToolResult(content=[TextContent(type="text", text=words)], structured_content=said, is_error=True)
+
+
+def of_protocol(error: errors.SquadError) -> MCPError:
+    """An error where there is no tool that could answer it."""
+    said = body(error)
+    return MCPError(code=INVALID_PARAMS, message=f"{said['detail']} {said['next']}", data=said)
 
 
 def response(error: errors.SquadError) -> JSONResponse:

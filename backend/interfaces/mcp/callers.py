@@ -8,15 +8,15 @@ import orjson
 from starlette.datastructures import Headers, State
 
 from backend.core.database import Database
-from backend.core.errors import Forbidden, Invalid, NotFound, Overloaded, Unauthenticated
+from backend.core.errors import Invalid, NotFound, Overloaded, Unauthenticated
 from backend.core.statements import AnySelect, Query
 from backend.interfaces.credentials import Credentials
 from backend.live.feed import Feed
 from backend.operations import events, idempotency, members
 from backend.operations.access import Actor, SquadRef
 
-NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`; `asq connect` makes one."  # noqa: S105  (a sentence)
-NO_MEMBER: Final = "This is a user's key; MCP is for members: `asq connect` makes a member token."
+NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`."  # noqa: S105  (a sentence)
+NO_MEMBER: Final = "This is a user's key, and MCP is for members."
 SELF: Final = "client"
 KEY: Final = 255  # characters of an Idempotency-Key
 
@@ -50,8 +50,7 @@ class Caller:
         """Whom a request's headers stand for.
 
         Raises:
-            Unauthenticated: no token, or none that is known.
-            Forbidden: it is a user's key.
+            Unauthenticated: no token, or none that is known, or a user's key.
             Invalid: its own name for the request is empty or too long.
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -62,7 +61,7 @@ class Caller:
             raise Invalid(f"The Idempotency-Key has 1 to {KEY} characters.")
         actor = await state.credentials.actor(token.strip())
         if actor.squad_id is None:
-            raise Forbidden(NO_MEMBER)
+            raise Unauthenticated(NO_MEMBER)
         return cls(
             database=state.database,
             feed=state.feed,

@@ -14,7 +14,7 @@ NEXT: Final[dict[type[errors.SquadError], str]] = {
     errors.Invalid: _MEND,
     errors.TooLarge: "Send less: put long texts into files and name their paths.",
     errors.IdempotencyMismatch: "Use a new Idempotency-Key for each call.",
-    errors.Unauthenticated: "Stop, and tell your user to run `asq connect` again: the token is unknown or revoked.",
+    errors.Unauthenticated: "Stop, and tell your user: `asq connect` makes a member token.",
     errors.Forbidden: "Don't try again; if it has to be done, tell its owner with send_message.",
     errors.NotFound: _LOOK,
     errors.Conflict: _LOOK,

@@ -49,7 +49,7 @@ async def test_who_has_no_token_is_told_so_and_sent_to_no_other_server(squad: Sq
 
 async def test_a_user_s_key_is_no_member(squad: Squad, site: Site) -> None:
     answer = await post(squad, site.key)
-    assert "asq connect" in refusal(answer, 403)["detail"]
+    assert "asq connect" in refusal(answer, 401)["next"]
 
 
 async def test_a_member_comes_in(squad: Squad) -> None:

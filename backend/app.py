@@ -37,6 +37,8 @@ from backend.interfaces.http import (
     tasks,
     users,
 )
+from backend.interfaces.mcp import door as mcp
+from backend.interfaces.mcp import server
 from backend.live import ending
 from backend.live.feed import Feed
 from backend.operations import users as accounts
@@ -67,8 +69,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         feed = app.state.feed = Feed(own)
         running = [asyncio.create_task(sweeper.run(own)), asyncio.create_task(feed.run())]
         try:
-            with ending.announced(feed.end):
-                yield
+            async with mcp.opened(server.create(), app.state):
+                with ending.announced(feed.end):
+                    yield
         finally:
             feed.end()
             for task in running:
@@ -87,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(crowding.Gate, most=crowding.AT_ONCE)
     app.add_middleware(hot.Shortcut, reads=[*users.READS, *squads.READS])
     app.add_middleware(door.Door, page=door.create(app.state))
+    app.add_middleware(mcp.Door, state=app.state)
     errors.install(app)
     for room in (users, keys, sessions, exports, squads, members, messages, tasks, events, health):
         app.include_router(room.router)

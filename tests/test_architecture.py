@@ -30,6 +30,8 @@ from backend import operations
 from backend.app import app
 from backend.core import errors, statements
 from backend.interfaces.http.errors import PLAIN, STATUS
+from backend.interfaces.mcp.errors import NEXT
+from backend.interfaces.mcp.server import TOOLS
 from backend.models import Squad, User
 from backend.operations import events, messages, tasks
 from backend.operations.access import Actor, SquadRef, scope
@@ -249,15 +251,27 @@ ROOMS = {
         "keys": "as in operations",
         "sessions": "as in operations",
     },
+    "backend/interfaces/mcp": {
+        "callers": "who calls",
+        "door": "the way in",
+        "errors": "the table from error to answer",
+        "holding": "as in operations",
+        "prompts": "of the protocol",
+        "resources": "of the protocol",
+        "server": "what there is",
+        "shapes": "what tools take and answer",
+        "tools": "functions that a model calls",
+    },
 }
+# Nouns of which a room has nothing to say: accounts have no page, and a member's tools only its own squad.
+WITHOUT = {"backend/interfaces/dashboard": {"users"}, "backend/interfaces/mcp": {"users", "squads", "events"}}
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_noun_has_the_same_file_name_in_every_room(room: str) -> None:
     files = {file.stem for file in (REPOSITORY / room).glob("*.py")}
     files |= {file.parent.name for file in (REPOSITORY / room).glob("*/__init__.py")}
-    nouns = NOUNS - {"users"} if room.endswith("dashboard") else NOUNS  # accounts have no page
-    assert files - {"__init__"} == nouns | ROOMS[room].keys()
+    assert files - {"__init__"} == NOUNS - WITHOUT.get(room, set()) | ROOMS[room].keys()
 
 
 def operation_modules() -> list[ModuleType]:
@@ -347,7 +361,7 @@ def kinds(base: type[errors.SquadError] = errors.SquadError) -> Iterator[type[er
 def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
     ours = [kind for kind in kinds() if kind.__module__ == errors.__name__]
     codes = [kind.code for kind in ours]
-    assert set(ours) == set(STATUS)
+    assert set(ours) == set(STATUS) == set(NEXT)
     assert len(set(codes)) == len(codes)
     assert {code for code, _ in PLAIN.values()} - set(codes) == {"method_not_allowed", "internal"}
 
@@ -364,6 +378,7 @@ class Verb(NamedTuple):
     call: str
     command: str | None
     event: str | None
+    tool: str | None = None
 
 
 # One verb has one name in every room.
@@ -390,19 +405,21 @@ VERBS = {
     "members.revoke_token": Verb(
         "DELETE", f"{MEMBER}/tokens/{{token_id}}", "revoke_token", "member revoke", "member.token_revoked"
     ),
-    "tasks.create": Verb("POST", f"{SQUAD}/tasks", "create_tasks", "task create", "task.created"),
-    "tasks.claim": Verb("POST", f"{TASK}/claim", "claim", "task claim", "task.claimed"),
+    "tasks.create": Verb("POST", f"{SQUAD}/tasks", "create_tasks", "task create", "task.created", "create_tasks"),
+    "tasks.claim": Verb("POST", f"{TASK}/claim", "claim", "task claim", "task.claimed", "claim_task"),
     "tasks.heartbeat": Verb("POST", f"{TASK}/heartbeat", "heartbeat", "task heartbeat", None),
     "tasks.heartbeat_all": Verb("POST", f"{SQUAD}/tasks/heartbeat", "heartbeat_all", None, None),
     "tasks.create_token": Verb("POST", f"{TASK}/token", "create_attempt_token", None, None),
-    "tasks.complete": Verb("POST", f"{TASK}/complete", "complete", "task complete", "task.completed"),
-    "tasks.fail": Verb("POST", f"{TASK}/fail", "fail", "task fail", "task.failed"),
-    "tasks.release": Verb("POST", f"{TASK}/release", "release", "task release", "task.released"),
-    "tasks.handoff": Verb("POST", f"{TASK}/handoff", "handoff", "task handoff", "task.handed_off"),
-    "tasks.wait_for_children": Verb("POST", f"{TASK}/wait", "wait_for_children", "task wait", "task.waiting"),
-    "tasks.accept": Verb("POST", f"{TASK}/accept", "accept", "task accept", "task.accepted"),
-    "tasks.reject": Verb("POST", f"{TASK}/reject", "reject", "task reject", "task.rejected"),
-    "tasks.ask": Verb("POST", f"{TASK}/ask", "ask", "ask", "task.created"),
+    "tasks.complete": Verb("POST", f"{TASK}/complete", "complete", "task complete", "task.completed", "complete_task"),
+    "tasks.fail": Verb("POST", f"{TASK}/fail", "fail", "task fail", "task.failed", "fail_task"),
+    "tasks.release": Verb("POST", f"{TASK}/release", "release", "task release", "task.released", "release_task"),
+    "tasks.handoff": Verb("POST", f"{TASK}/handoff", "handoff", "task handoff", "task.handed_off", "handoff_task"),
+    "tasks.wait_for_children": Verb(
+        "POST", f"{TASK}/wait", "wait_for_children", "task wait", "task.waiting", "wait_for_children"
+    ),
+    "tasks.accept": Verb("POST", f"{TASK}/accept", "accept", "task accept", "task.accepted", "review_task"),
+    "tasks.reject": Verb("POST", f"{TASK}/reject", "reject", "task reject", "task.rejected", "review_task"),
+    "tasks.ask": Verb("POST", f"{TASK}/ask", "ask", "ask", "task.created", "ask_human"),
     "tasks.answer": Verb("POST", f"{TASK}/answer", "answer", "answer", "task.completed"),
     "tasks.add_dependency": Verb(
         "PUT", f"{TASK}/dependencies/{{other}}", "add_dependency", "task depend", "task.updated"
@@ -415,9 +432,9 @@ VERBS = {
     "tasks.retry": Verb("POST", f"{TASK}/retry", "retry", "task retry", "task.retried"),
     "tasks.block": Verb("POST", f"{TASK}/block", "block", "task block", "task.blocked"),
     "tasks.resume": Verb("POST", f"{TASK}/resume", "resume_task", "task resume", "task.resumed"),
-    "messages.send": Verb("POST", f"{SQUAD}/messages", "send", "send", "message.sent"),
+    "messages.send": Verb("POST", f"{SQUAD}/messages", "send", "send", "message.sent", "send_message"),
     "messages.mark_read": Verb("POST", f"{MEMBER}/read", "mark_read", None, None),
-    "messages.acknowledge": Verb("POST", f"{MEMBER}/ack", "ack", "ack", "message.acknowledged"),
+    "messages.acknowledge": Verb("POST", f"{MEMBER}/ack", "ack", "ack", "message.acknowledged", "fetch_inbox"),
 }
 # Commands that are another verb's, or no write at all.
 OTHER_COMMANDS = {
@@ -426,6 +443,7 @@ OTHER_COMMANDS = {
     "squad list", "squad show", "template list", "template show", "member list", "member tokens", "task list",
     "task show", "task assign", "user list", "key list",
 }  # fmt: skip
+OTHER_TOOLS = {"whoami", "list_tasks", "get_task", "wait"}  # they read
 # Not a caller's verbs: a part of the others, or the server's own.
 INNER = {
     "access.enter",
@@ -442,6 +460,7 @@ INNER = {
     "members.join",
     "members.let_go_all",
     "members.of_name",
+    "members.see",
     "messages.require_live",
     "sessions.begin",
     "sessions.end",
@@ -481,6 +500,8 @@ def unlike(verbs: dict[str, Verb]) -> Iterator[str]:
     typed = {verb.command for verb in verbs.values() if verb.command}
     there = set(commands(typer.main.get_command(cli.app))) - OTHER_COMMANDS
     yield from (f"command {name}" for name in typed ^ there)
+    named = {verb.tool for verb in verbs.values() if verb.tool}
+    yield from (f"tool {name}" for name in named ^ ({tool.name for tool in TOOLS} - OTHER_TOOLS))
     told = {verb.event for verb in verbs.values() if verb.event}
     yield from (f"event {kind}" for kind in (told | CONSEQUENCES) ^ set(event_schemas.kinds()))
 
@@ -495,6 +516,7 @@ def test_a_verb_has_the_same_name_in_every_room() -> None:
         ({"call": "finish"}, ["call finish"]),
         ({"command": "task finish"}, ["command task complete", "command task finish"]),
         ({"command": None}, ["command task complete"]),
+        ({"tool": "finish_task"}, ["tool complete_task", "tool finish_task"]),
         ({"path": f"{TASK}/finish"}, ["route of tasks.complete"]),
     ],
 )
@@ -506,5 +528,5 @@ def test_a_verb_with_another_name_is_found(changes: dict[str, Any], found: list[
 def test_a_verb_that_is_missing_is_found() -> None:
     without = {name: verb for name, verb in VERBS.items() if name != "messages.acknowledge"}
     assert sorted(unlike(without)) == [
-        "command ack", "event message.acknowledged", "operation messages.acknowledge"
+        "command ack", "event message.acknowledged", "operation messages.acknowledge", "tool fetch_inbox"
     ]  # fmt: skip

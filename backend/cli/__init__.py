@@ -81,11 +81,11 @@ def _run(application: FastAPI, server: uvicorn.Server, listening: socket.socket)
 def log_from(level: str) -> str:
     """Log to stderr what is at least that severe; answers the level of other people's loggers.
 
-    Their news of a start that goes well are shown only to who debugs.
+    Their news of what goes well are shown only to who debugs.
     """
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     others = "warning" if level == "info" else level
-    for name in ("alembic", "backend.core.pool"):  # SQLAlchemy names a pool's logger after our class
+    for name in ("alembic", "mcp", "backend.core.pool"):  # SQLAlchemy names a pool's logger after our class
         logging.getLogger(name).setLevel(others.upper())
     return others
 

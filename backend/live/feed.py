@@ -48,6 +48,7 @@ class Channel:
         squad_id: whose.
         last: the position up to which the tailer has read.
         freed: the position of the last event after which somebody may find something to claim.
+        sent: the position of the last message.
         followers: how many read it.
         recent: its last events, without a gap.
         size: how many characters they have.
@@ -58,6 +59,7 @@ class Channel:
     squad_id: UUID
     last: int
     freed: int = 0
+    sent: int = 0
     followers: int = 0
     recent: deque[Told] = field(default_factory=deque)
     size: int = 0
@@ -74,6 +76,8 @@ class Channel:
         self.last = told.position
         if row["frees"]:
             self.freed = told.position
+        if told.kind == "message.sent":
+            self.sent = told.position
 
     def behind(self, position: int) -> list[Told] | None:
         """What is kept behind a position; None if it no longer is."""

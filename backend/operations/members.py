@@ -197,6 +197,15 @@ async def update(session: AsyncSession, actor: Actor, squad: SquadRef, member: s
     return found.id
 
 
+async def see(session: AsyncSession, actor: Actor, squad: SquadRef) -> None:
+    """Note that a member was there. No event.
+
+    Raises:
+        NotFound: no such squad, or none that the actor is part of.
+    """
+    await enter(session, actor, squad, lock=False, archived=True)
+
+
 async def pause(session: AsyncSession, actor: Actor, squad: SquadRef, member: str, given: PauseNew) -> UUID:
     """Let a member claim nothing more; with `now` its live attempts end, which uses no try. Answers its id.
 

@@ -71,6 +71,21 @@ def latest(actor: Actor, squad: SquadRef, member: MemberRef, before: int, limit:
     return _inbox(actor, squad, member, documents.items(item).add_columns(oldest.label("next")))
 
 
+def thread_end(actor: Actor, squad: SquadRef, task: int, limit: int) -> AnySelect:
+    """The last messages of a task's thread, oldest first."""
+    last = (
+        _messages()
+        .where(Message.squad_id == Squad.id, Message.task_number == task)
+        .order_by(Message.position.desc())
+        .limit(limit)
+        .correlate(Squad)
+        .subquery("last")
+    )
+    item = select(last).order_by(last.c.position).lateral("item")
+    listed = documents.items(item).lateral("listed")
+    return select(listed.c["items"]).select_from(Squad).where(Squad.id == scope(actor, squad))
+
+
 def _received() -> AnySelect:
     return (
         select(

@@ -19,6 +19,7 @@ from backend.app import app
 from backend.core import errors
 from backend.core.settings import Settings
 from backend.interfaces.http.errors import PLAIN, STATUS
+from backend.interfaces.mcp.server import TOOLS
 
 REPOSITORY = Path(__file__).parents[2]
 REFERENCE = (REPOSITORY / "docs/reference.md").read_text(encoding="utf-8")
@@ -64,6 +65,10 @@ def routes() -> Rows:
     return sorted(listed, key=lambda row: (row[1].strip("`").split("/"), row[0]))
 
 
+def tools() -> Rows:
+    return [(f"`{tool.name}`", first_line(tool.run)) for tool in TOOLS]
+
+
 def error_codes() -> Rows:
     ours: Rows = [(f"`{kind.code}`", str(status), first_line(kind)) for kind, status in STATUS.items()]
     codes = {code for code, *_ in ours}
@@ -98,6 +103,7 @@ SECTIONS = {
     "Commands": commands,
     "Make targets": targets,
     "Routes": routes,
+    "Tools": tools,
     "Error codes": error_codes,
     "Kinds of event": event_kinds,
     "Limits": figures,

@@ -104,6 +104,12 @@ READS: Final[dict[str, Frozen]] = {
         "ix_messages_task ix_recipients_position pk_tasks",
         SOME,
     ),
+    "messages.thread_end": (
+        messages.thread_end,
+        (ADA, SQUAD, EACH // 2, PAGE),
+        "ix_messages_task ix_recipients_position",
+        SOME,
+    ),
     "messages.inbox": (messages.inbox(), (ADA, SQUAD, ME, 0, PAGE), "pk_messages pk_recipients", SOME),
     "messages.inbox unread": (
         messages.inbox("unread"),

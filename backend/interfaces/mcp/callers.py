@@ -1,0 +1,124 @@
+"""Who calls a tool: the member of the token that came with the request, and how it reads and writes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from starlette.datastructures import Headers, State
+
+from backend.core.database import Database
+from backend.core.errors import Invalid, NotFound, Overloaded, Unauthenticated
+from backend.core.statements import AnySelect, Query
+from backend.interfaces.credentials import Credentials
+from backend.live.feed import Feed
+from backend.operations import events, idempotency, members
+from backend.operations.access import Actor, SquadRef
+
+NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`."  # noqa: S105  (a sentence)
+NO_MEMBER: Final = "This is a user's key, and MCP is for members."
+SELF: Final = "client"
+KEY: Final = 255  # characters of an Idempotency-Key
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A member on the line.
+
+    Args:
+        database: the application's.
+        feed: the process's.
+        credentials: what the process knows of tokens.
+        actor: the member.
+        squad: its squad.
+        token: the text that it came with.
+        key: its own name for this request: sent again, it gets the first one's answer.
+        beats: whether it renews its leases itself, and not with every call.
+    """
+
+    database: Database
+    feed: Feed
+    credentials: Credentials
+    actor: Actor
+    squad: SquadRef
+    token: str
+    key: str | None
+    beats: bool
+
+    @classmethod
+    async def of(cls, state: State, headers: Headers) -> "Caller":
+        """Whom a request's headers stand for.
+
+        Raises:
+            Unauthenticated: no token, or none that is known, or a user's key.
+            Invalid: its own name for the request is empty or too long.
+        """
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated(NO_TOKEN)
+        key = headers.get("idempotency-key")
+        if key is not None and not 0 < len(key) <= KEY:
+            raise Invalid(f"The Idempotency-Key has 1 to {KEY} characters.")
+        actor = await state.credentials.actor(token.strip())
+        if actor.squad_id is None:
+            raise Unauthenticated(NO_MEMBER)
+        return cls(
+            database=state.database,
+            feed=state.feed,
+            credentials=state.credentials,
+            actor=actor,
+            squad=SquadRef(actor.squad_id, None),
+            token=token.strip(),
+            key=key,
+            beats=headers.get("squad-heartbeat") == SELF,
+        )
+
+    async def seen(self) -> None:
+        """Note that it was there; unless it does so itself, that renews the leases of what it claimed here."""
+        await self.database.transact(members.see, self.actor, self.squad)
+
+    async def read(self, query: Query, *values: object, missing: str = "Squad not found") -> Any:
+        """The row of a read, as JSON.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._found(await self.database.reads.json(query, self.actor, self.squad, *values), missing)
+
+    async def value(self, query: Query, *values: object, missing: str = "Squad not found") -> Any:
+        """The only column of a read's row, which is JSON already.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._found(await self.database.reads.value(query, self.actor, self.squad, *values), missing)
+
+    async def write(
+        self, operation: Callable[..., Any], *args: object, show: Callable[[Any], AnySelect] | None = None
+    ) -> Any:
+        """What a write operation answers, as JSON; None if it found nothing to do."""
+        answer = await self.database.transact(
+            idempotency.once, self.actor, self.key, operation, self.squad, *args, show=show
+        )
+        return answer if answer is None else orjson.loads(answer)
+
+    async def unread(self) -> int:
+        """How many messages wait for it."""
+        me = await self.read(members.me)
+        return int(me["unread"])
+
+    async def there(self) -> bool:
+        """Whether its token is still good, and opens the squad still."""
+        try:
+            await self.credentials.actor(self.token)
+            return await self.database.reads.row(events.last, self.actor, self.squad) is not None
+        except Overloaded:
+            return True  # nobody can say, and nothing can be read either
+        except Unauthenticated:
+            return False
+
+    @staticmethod
+    def _found(body: bytes | None, missing: str) -> Any:
+        if body is None:
+            raise NotFound(missing)
+        return orjson.loads(body)

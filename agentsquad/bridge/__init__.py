@@ -35,7 +35,7 @@ async def serve(door: Door, source: int = 0, sink: int = 1, log: int = 2) -> Non
     async with contextlib.AsyncExitStack() as stack:
         output, said = (stack.enter_context(contextlib.closing(lines.Output(file))) for file in (sink, log))
         if door.token is None:
-            said.say(f"There is no token. {door.remedy}.")
+            said.say(f"There is no token of {door.name}; {door.remedy}.")
         client = AsyncClient(door.url, door.token, squad=door.squad, timeout=TIMEOUT, patience=math.inf)
         bridge = Bridge(door, await stack.enter_async_context(client), output, said.say)
         loop = asyncio.get_running_loop()

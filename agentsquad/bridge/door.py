@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 
-from agentsquad import profile
+from agentsquad import profile, tokens
 from agentsquad.client import Invalid
 
 
@@ -24,10 +24,14 @@ class Door:
     member: str | None = None
 
     @property
+    def name(self) -> str:
+        """Whom it is for, in a sentence."""
+        return self.member or "the member"
+
+    @property
     def remedy(self) -> str:
-        """What to do when the token opens nothing."""
-        squad = f" --squad {self.squad}" if self.squad else ""
-        return f"Run `asq connect CLIENT{squad} --as {self.member or 'NAME'}`, and start the client anew"
+        """What to do when it stays shut: the second half of a sentence."""
+        return f"{tokens.remedy(self.squad or 'SQUAD', self.member or 'NAME')}, then start the client anew"
 
 
 def find(member: str | None, squad: str | None) -> Door:
@@ -35,8 +39,15 @@ def find(member: str | None, squad: str | None) -> Door:
 
     Raises:
         Invalid: nobody was named.
+        PermissionError: others can read the tokens that are kept.
     """
-    token = os.environ.get("SQUAD_TOKEN", "").strip() or None
-    if token is None and member is None:
-        raise Invalid("invalid", "As whom? Say --as NAME.")
-    return Door(profile.url(), token, squad or profile.squad(), member)
+    squad = squad or profile.squad()
+    token = os.environ.get("SQUAD_TOKEN", "").strip()
+    if token:
+        return Door(profile.url(), token, squad, member)
+    if member is None or squad is None:
+        raise Invalid("invalid", "As whom? Say --as NAME and --squad SQUAD.")
+    kept = tokens.find(squad, member, os.environ.get("SQUAD_URL") or None)
+    if kept is None:
+        return Door(profile.url(), None, squad, member)
+    return Door(kept.url, kept.token, kept.squad, member)

@@ -127,6 +127,14 @@ class Said:
         found = self.message.get("result")
         return found if isinstance(found, dict) else {}
 
+    @property
+    def complaint(self) -> str | None:
+        """The server's own sentence for what it refuses."""
+        error = self.message.get("error")
+        data = error.get("data") if isinstance(error, dict) else None
+        found = data.get("detail") if isinstance(data, dict) else None
+        return found if isinstance(found, str) else None
+
     def to(self, message: Message) -> "Said":
         """The same as the answer to a message, whose id the server may not have read before it refused."""
         if self.message.get("id") == message.id:

@@ -21,7 +21,7 @@ from agentsquad.schemas import limits
 PATIENCE: Final = 60.0  # seconds for which a message is posted again
 TIMEOUT: Final = httpx.Timeout(10, read=limits.WAIT + 30, pool=None)
 PATH: Final = "/mcp"
-CLOSED: Final = {401: "unauthenticated", 403: "forbidden"}
+SHUT: Final = {401: "unauthenticated", 403: "forbidden"}
 DETAIL: Final = 300  # characters of somebody else's sentence
 PLAIN: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 CODED: Final = re.compile(r"=\?base64\?.*\?=")
@@ -63,7 +63,7 @@ class Posting:
         await self._http.aclose()
 
     async def post(self, message: Message) -> Said | None:
-        """Post a message until it is answered. Answers what the server does; None where no answer is wanted.
+        """Post a message until it is answered. Answers what the server does; None to what wants no answer.
 
         Raises:
             Refused: it won't answer.
@@ -87,7 +87,7 @@ class Posting:
                 if message.method == "initialize" and said is not None:
                     version = said.result.get("protocolVersion")
                     self._version = version if isinstance(version, str) else None
-                return said and said.to(message)
+                return said.to(message) if said is not None and message.id is not None else None
 
     def _gave_up(self, message: Message, away: Away) -> Refused:
         look = " and see what came of it," if message.calls_tool else ""
@@ -100,9 +100,9 @@ class Posting:
             async with self._http.stream("POST", url, content=message.text, headers=headers) as answer:
                 return await self._read(message, answer)
         except httpx.LocalProtocolError:  # it quotes the token, which nobody should read
-            raise self._closed(message, "The token can't be sent.", "unauthenticated") from None
+            raise self._shut(message, "the token can't be sent", "unauthenticated") from None
         except httpx.TransportError as error:
-            raise Away(str(error) or type(error).__name__) from error
+            raise Away(str(error).rstrip(".") or type(error).__name__) from error
         except httpx.HTTPError as error:
             raise self._foreign(message) from error
 
@@ -111,19 +111,24 @@ class Posting:
         if answer.is_success and kind == "text/event-stream" and message.id is not None:
             return await self._listen(message, answer)
         said = messages.said((await answer.aread()).decode(errors="replace"))
+        if not answer.is_success:
+            return self._refused(message, answer, said)
+        if message.id is not None and (said is None or not said.answers):
+            raise self._foreign(message)
+        return said
+
+    def _refused(self, message: Message, answer: httpx.Response, said: Said | None) -> Said:
+        """The answer that is an error, unless there is more to do about it than to read it."""
+        error = refusal(answer)
+        detail = ((said and said.complaint) or error.detail)[:DETAIL]
         if answer.status_code in AWAY:
             after = answer.headers.get("Retry-After", "")
-            raise Away(refusal(answer).detail[:DETAIL], float(after) if after.isdecimal() else 0)
-        if answer.status_code in CLOSED:
-            raise self._closed(message, refusal(answer).detail, CLOSED[answer.status_code])
-        if message.id is None and answer.is_success:
-            return None
-        if said is not None and said.answers and message.id is not None:
-            return said
-        if answer.is_success:
-            raise self._foreign(message)
-        error = refusal(answer)
-        raise Refused(NO_ANSWER, error.detail[:DETAIL], message.id, error.code)
+            raise Away(detail.rstrip("."), float(after) if after.isdecimal() else 0)
+        if answer.status_code in SHUT:
+            raise self._shut(message, detail.rstrip("."), SHUT[answer.status_code])
+        if message.id is None or said is None or not said.answers:
+            raise Refused(NO_ANSWER, detail, message.id, error.code)
+        return said
 
     async def _listen(self, message: Message, answer: httpx.Response) -> Said:
         """Tell what comes until the answer comes."""
@@ -139,8 +144,9 @@ class Posting:
                 await self._tell(message, said)
         raise Away("the answer was cut off")
 
-    def _closed(self, message: Message, detail: str, code: str) -> Refused:
-        return Refused(NO_ANSWER, f"{detail[:DETAIL]} {self._door.remedy}.", message.id, code)
+    def _shut(self, message: Message, reason: str, code: str) -> Refused:
+        sentence = f"{self._door.url} doesn't let {self._door.name} in ({reason}); {self._door.remedy}."
+        return Refused(NO_ANSWER, sentence, message.id, code)
 
     def _foreign(self, message: Message) -> Refused:
         sentence = f"What answers at {self._door.url} doesn't speak MCP; check SQUAD_URL."

@@ -9,9 +9,7 @@ from agentsquad.cli.running import ending
 
 
 def mcp(
-    member: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="As this member, with the token that is kept for it.")
-    ] = None,
+    member: Annotated[str | None, typer.Option("--as", metavar="NAME", help="As this member.")] = None,
     squad: Annotated[str | None, typer.Option("--squad", "-s", help="Of this squad, by name or id.")] = None,
 ) -> None:
     """Speak MCP on standard input and output, as a member: what a coding agent is given to start.

@@ -109,7 +109,7 @@ def refusal(answer: httpx.Response) -> SquadError:
     try:
         fields = answer.json()
         code, detail = fields.pop("code"), fields.pop("detail")
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         code, detail, fields = "error", f"The server answered {answer.status_code}.", {}
     kind = Unreachable if answer.status_code in AWAY else KINDS.get(code, SquadError)
     return kind(code, detail, fields)

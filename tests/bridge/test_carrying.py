@@ -10,6 +10,7 @@ import pytest
 from agentsquad.bridge import carrying, lines, posting
 from agentsquad.bridge.messages import CANCELLED, INVALID_REQUEST, NO_ANSWER, PARSE_ERROR, VERSION
 from tests.bridge.standin import (
+    SQUAD,
     TOKEN,
     Answer,
     Client,
@@ -25,9 +26,10 @@ from tests.bridge.standin import (
     tool,
 )
 
-REMEDY = "Run `asq connect CLIENT --squad 0193f6c0-0000-7000-8000-000000000001 --as ada`, and start the client anew."
+REMEDY = f"run `asq connect CLIENT --squad {SQUAD} --as ada` again, then start the client anew."
 MODERN = {"_meta": {VERSION: "2026-07-28"}}
 HEADERS = {"content-type", "host", "user-agent", "connection", "content-length", "accept-encoding"}
+RPC = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "No.", "data": {"detail": "Revoked."}}}
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
 DONE = {"jsonrpc": "2.0", "id": 1, "result": {"done": True}}
 
@@ -180,10 +182,10 @@ async def test_the_server_is_left_alone_for_as_long_as_it_asks(server: StandIn, 
 @pytest.mark.parametrize(
     ("method", "broken", "reason", "look"),
     [
-        ("ping", hang_up, "Server disconnected without sending a response.", ""),
+        ("ping", hang_up, "Server disconnected without sending a response", ""),
         ("tools/call", events(), "the answer was cut off", " and see what came of it,"),
-        ("ping", says("503 Service Unavailable", '{"code": "overloaded", "detail": "Full."}'), "Full.", ""),
-        ("ping", says("503 Service Unavailable", "", Retry_After="3600"), "The server answered 503.", ""),
+        ("ping", says("503 Service Unavailable", '{"code": "overloaded", "detail": "Full."}'), "Full", ""),
+        ("ping", says("503 Service Unavailable", "", Retry_After="3600"), "The server answered 503", ""),
     ],
 )
 async def test_a_server_that_stays_away_is_given_up(
@@ -233,9 +235,10 @@ async def test_where_no_server_is_the_error_says_how_to_start_one(monkeypatch: p
 @pytest.mark.parametrize(
     ("status", "text", "detail", "code"),
     [
-        ("401 Unauthorized", '{"code": "unauthenticated", "detail": "Revoked."}', "Revoked.", "unauthenticated"),
-        ("401 Unauthorized", '{"error": "invalid_token"}', "The server answered 401.", "unauthenticated"),
-        ("403 Forbidden", "<h1>", "The server answered 403.", "forbidden"),
+        ("401 Unauthorized", json.dumps(RPC), "Revoked", "unauthenticated"),
+        ("401 Unauthorized", '{"code": "unauthenticated", "detail": "Revoked."}', "Revoked", "unauthenticated"),
+        ("401 Unauthorized", '{"error": "invalid_token"}', "The server answered 401", "unauthenticated"),
+        ("403 Forbidden", "<h1>", "The server answered 403", "forbidden"),
     ],
 )
 async def test_who_is_let_in_no_more_reads_what_to_do(
@@ -243,17 +246,20 @@ async def test_who_is_let_in_no_more_reads_what_to_do(
 ) -> None:
     server.script = [says(status, text)]
     client.call(1)
-    error = await client.error()
-    assert error == {"code": NO_ANSWER, "message": f"{detail} {REMEDY}", "data": {"code": code}}
+    said = await client.heard()
+    sentence = f"{server.url} doesn't let ada in ({detail}); {REMEDY}"
+    assert said == {
+        "jsonrpc": "2.0", "id": 1, "error": {"code": NO_ANSWER, "message": sentence, "data": {"code": code}}
+    }  # fmt: skip
     assert len(server.asked) == 1
 
 
 async def test_without_a_token_the_log_and_each_answer_say_what_to_do() -> None:
     async with bridged(token=None) as (server, client):
-        assert await client.log() == f"There is no token. {REMEDY}\n"
+        assert await client.log() == f"There is no token of ada; {REMEDY}\n"
         server.script = [says("401 Unauthorized", '{"code": "unauthenticated", "detail": "No key."}')]
         client.ask(1)
-        assert (await client.error())["message"] == f"No key. {REMEDY}"
+        assert (await client.error())["message"] == f"{server.url} doesn't let ada in (No key); {REMEDY}"
         assert "authorization" not in server.asked[0].headers
 
 
@@ -261,7 +267,7 @@ async def test_a_token_that_can_not_be_sent_is_not_told() -> None:
     async with bridged(token="sqm_secret\r\nx") as (server, client):
         client.ask(1)
         line = (await client.line()).decode()
-        assert f"The token can't be sent. {REMEDY}" in line
+        assert f"(the token can't be sent); {REMEDY}" in line
         assert "sqm_secret" not in line
         assert server.asked == []
 
@@ -288,9 +294,10 @@ async def test_what_is_no_answer_is_said_to_be_none(server: StandIn, client: Cli
 
 @pytest.mark.parametrize("status", ["404 Not Found", "413 Content Too Large", "500 Oops", "307 Temporary Redirect"])
 async def test_another_status_is_told(server: StandIn, client: Client, status: str) -> None:
-    server.script = [says(status, "<h1>", Location="http://elsewhere.example")]
-    client.ask(1)
-    assert (await client.error())["message"] == f"The server answered {status[:3]}."
+    for text in ("<h1>", "[" * 100_000, "[]", ""):
+        server.script = [says(status, text, Location="http://elsewhere.example")]
+        client.ask(1)
+        assert (await client.error())["message"] == f"The server answered {status[:3]}."
 
 
 @pytest.mark.parametrize("id_", [1, None, "other"])

@@ -23,7 +23,7 @@ TIMEOUT: Final = httpx.Timeout(10, read=limits.WAIT + 30, pool=None)
 PATH: Final = "/mcp"
 SHUT: Final = {401: "unauthenticated", 403: "forbidden"}
 DETAIL: Final = 300  # characters of somebody else's sentence
-PLAIN: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+PLAIN: Final = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?")
 CODED: Final = re.compile(r"=\?base64\?.*\?=")
 
 Tell = Callable[[Message, Said], Awaitable[None]]

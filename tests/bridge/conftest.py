@@ -1,10 +1,13 @@
-"""A server by script and a client, with the bridge between them."""
+"""A server by script and a client, with the bridge between them; and a real server."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.bridge.standin import Client, StandIn, bridged
+from tests.cli.conftest import site, typed, web
+
+__all__ = ["site", "typed", "web"]
 
 
 @pytest.fixture

@@ -446,6 +446,7 @@ INNER = {
     "sessions.end",
     "sessions.exchange",
     "tasks.lapse",
+    "tasks.overlapping",
     "users.first",
     "users.recover",
 }

@@ -1,5 +1,6 @@
 """Claiming tasks, and what a holder does: everything carries the claim's handle, and only the live one counts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,22 +21,46 @@ from backend.core.errors import Invalid
 from backend.core.jsons import dumps
 from backend.operations.access import Actor, SquadRef
 from backend.operations.functions import on_board
+from backend.operations.tasks.reserving import overlapping
 
 
 async def claim(
-    session: AsyncSession, actor: Actor, squad: SquadRef, number: int | None = None, limit: int = 1
+    session: AsyncSession,
+    actor: Actor,
+    squad: SquadRef,
+    number: int | None = None,
+    limit: int = 1,
+    paths: Sequence[str] = (),
+    lease_seconds: int | None = None,
 ) -> str | None:
     """Claim a task by its number, or the next ones that match. Answers `Claims` as JSON; None: nothing to do.
 
+    Args:
+        session: the transaction.
+        actor: who acts.
+        squad: in which squad.
+        number: which task.
+        limit: how many at most.
+        paths: what to reserve until the attempt ends, as `schemas.fields.Globs` leaves them; then only one is claimed.
+        lease_seconds: the attempt's own lease; None: the squad's. A person's claim has none.
+
     Raises:
+        Invalid: several are wanted, with paths.
         NotFound: no such squad or task.
         WrongStatus: the task named is not free.
         Forbidden: it is for another member or role, or a review of one's own work.
         Paused: the task was named, and the member or the squad is paused.
+        Reserved: there is something to claim, but a live attempt reserves what overlaps with the paths.
     """
+    if paths and limit != 1:
+        raise Invalid("With `paths` one task is claimed at once; leave out `limit`.", field="body.limit")
+    taken = await overlapping(session, actor, squad, paths) if paths else None
     claimed: str | None = await on_board(
-        session, "claim_tasks", actor, squad, ":number, :limit", number=number, limit=limit
-    )
+        session, "claim_tasks", actor, squad, ":number, :limit, :lease, :paths",
+        number=number, limit=limit, lease=lease_seconds, paths=list(paths),
+    )  # fmt: skip
+    if claimed is not None and taken is not None:
+        raise taken
     return claimed
 
 

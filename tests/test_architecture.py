@@ -465,6 +465,7 @@ INNER = {
     "sessions.end",
     "sessions.exchange",
     "tasks.lapse",
+    "tasks.renew",
     "tasks.overlapping",
     "users.first",
     "users.recover",

@@ -27,6 +27,7 @@ WAIT: Final = 50  # seconds that a long poll waits, at most
 REJECTIONS: Final = 3  # rejections of a task after which the owner is told
 LEASE: Final = 60  # seconds of a claim's lease, unless the squad says otherwise
 LEASE_MAX: Final = 14_400  # seconds of a claim's lease, at most
+LEASE_CALLS: Final = 900  # seconds of a lease that calls over MCP renew, unless the claim asks for another
 LEASE_MIN: Final = 30  # seconds of a lease that a claim asks for, at least
 TRIES: Final = 3  # tries of a task, unless the squad says otherwise
 TRIES_MAX: Final = 100  # tries of a task, at most

@@ -1,8 +1,9 @@
 """Claiming tasks, and what a holder does: everything carries the claim's handle, and only the live one counts."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, cast
 
+from sqlalchemy import Table, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import (
@@ -19,9 +20,13 @@ from agentsquad.schemas.tasks import (
 )
 from backend.core.errors import Invalid
 from backend.core.jsons import dumps
+from backend.models import Attempt, Task
+from backend.operations import access
 from backend.operations.access import Actor, SquadRef
 from backend.operations.functions import on_board
 from backend.operations.tasks.reserving import overlapping
+
+_TASK: Final = cast("Table", Task.__table__)
 
 
 async def claim(
@@ -77,6 +82,35 @@ async def heartbeat_all(session: AsyncSession, actor: Actor, squad: SquadRef, gi
     """Extend the leases of several claims. Answers `Heartbeats` as JSON: each says for itself whether it is live."""
     beats: str = await on_board(session, "heartbeat_tasks", actor, squad, ":claims", claims=given.claims)
     return beats
+
+
+async def renew(session: AsyncSession, actor: Actor, squad: SquadRef) -> None:
+    """Note that a member was there, and extend the live claims of its own that have a lease of their own. No event.
+
+    Raises:
+        NotFound: no such squad, or none that the actor is part of.
+    """
+    entered = await access.enter(session, actor, squad, lock=False, archived=True)
+    live = (
+        Task.squad_id == entered.squad_id,
+        Task.holder_id == entered.member_id,
+        Task.lease_ends_at > func.clock_timestamp(),
+        exists().where(
+            Attempt.squad_id == Task.squad_id,
+            Attempt.task_number == Task.number,
+            Attempt.attempt == Task.attempt,
+            Attempt.lease_seconds.is_not(None),
+        ),
+    )
+    # Locked in the order in which all others lock tasks.
+    held = select(Task.number).where(*live).order_by(Task.number).with_for_update(key_share=True)
+    numbers = (await session.scalars(held)).all()
+    if numbers:
+        ends = func.renewed(_TASK.table_valued(), entered.lease_seconds)
+        await session.execute(
+            update(Task).where(*live, Task.number == func.any(numbers)).values(lease_ends_at=ends),
+            execution_options={"synchronize_session": False},
+        )
 
 
 async def complete(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: CompleteNew) -> str:

@@ -438,8 +438,8 @@ VERBS = {
 }
 # Commands that are another verb's, or no write at all.
 OTHER_COMMANDS = {
-    "login", "logout", "whoami", "use", "board", "why", "inbox", "feed", "log", "work", "pause", "resume",
-    "squad list", "squad show", "template list", "template show", "member list", "member tokens", "task list",
+    "login", "logout", "whoami", "use", "connect", "board", "why", "inbox", "feed", "log", "work", "pause",
+    "resume", "squad list", "squad show", "template list", "template show", "member list", "member tokens", "task list",
     "task show", "task assign", "user list", "key list",
 }  # fmt: skip
 OTHER_TOOLS = {"whoami", "list_tasks", "get_task", "wait"}  # they read

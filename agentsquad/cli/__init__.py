@@ -15,6 +15,7 @@ from agentsquad.cli import (
     account,
     board,
     browser,
+    connect,
     events,
     exports,
     holding,
@@ -93,6 +94,7 @@ for name, group in {
 squads.app.add_typer(exports.app)
 tasks.app.add_typer(holding.app)
 members.short(app)
+app.command("connect")(connect.connect)
 app.command("mcp")(mcp.mcp)
 app.command("work", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(work.work)
 

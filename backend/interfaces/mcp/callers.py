@@ -12,7 +12,7 @@ from backend.core.errors import Invalid, NotFound, Overloaded, Unauthenticated
 from backend.core.statements import AnySelect, Query
 from backend.interfaces.credentials import Credentials
 from backend.live.feed import Feed
-from backend.operations import events, idempotency, members
+from backend.operations import events, idempotency, members, tasks
 from backend.operations.access import Actor, SquadRef
 
 NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`."  # noqa: S105  (a sentence)
@@ -75,7 +75,7 @@ class Caller:
 
     async def seen(self) -> None:
         """Note that it was there; unless it does so itself, that renews the leases of what it claimed here."""
-        await self.database.transact(members.see, self.actor, self.squad)
+        await self.database.transact(members.see if self.beats else tasks.renew, self.actor, self.squad)
 
     async def read(self, query: Query, *values: object, missing: str = "Squad not found") -> Any:
         """The row of a read, as JSON.

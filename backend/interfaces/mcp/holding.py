@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agentsquad.schemas import limits
 from agentsquad.schemas.tasks import (
     AcceptNew,
     AskNew,
@@ -31,7 +32,8 @@ async def claim_task(caller: Caller, given: ClaimWanted) -> Claimed:
     files that others may change too, reserve them with `paths`. On `reserved`, `wrong_status` or `forbidden` take
     another task.
     """
-    claimed = await caller.write(tasks.claim, given.number, 1)
+    lease = given.lease_seconds or (None if caller.beats else limits.LEASE_CALLS)
+    claimed = await caller.write(tasks.claim, given.number, 1, given.paths, lease)
     if claimed is None:
         return Claimed(next=NONE, unread=await caller.unread())
     item = claimed["items"][0]
@@ -39,6 +41,7 @@ async def claim_task(caller: Caller, given: ClaimWanted) -> Claimed:
         claim=item["claim"],
         kind=item["kind"],
         lease_seconds=item["lease_seconds"],
+        paths=item["paths"],
         task=Full.model_validate(item["task"]),
         dependencies=[Result.model_validate(each) for each in item["dependencies"]],
         children=[Result.model_validate(each) for each in item["children"]],

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, Field
 
 from agentsquad.schemas import limits
-from agentsquad.schemas.fields import ClaimHandle, Incoming, Name, Number, Position, Role, Text, Whole
-from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Status
+from agentsquad.schemas.fields import ClaimHandle, Globs, Incoming, Lease, Name, Number, Position, Role, Text, Whole
+from agentsquad.schemas.tasks import AttemptKind, BlockedOn, ClaimTaskNew, Status
 
 SHORT: Final = 4_000  # characters of what stands beside the answer proper
 
@@ -43,10 +43,12 @@ class TaskWanted(Incoming):
     number: Number
 
 
-class ClaimWanted(Incoming):
-    """Which task to claim."""
+class ClaimWanted(ClaimTaskNew):
+    """Which task to claim, and how to hold it."""
 
     number: Number | None = Field(default=None, description="This task; without it the next one for you.")
+    lease_seconds: Lease | None = Field(default=None, description="How long you may be silent; 900 unless given.")
+    paths: Globs = Field(default=[], description="Globs from the repository's root, as src/**/*.py or docs/.")
 
 
 class Verdict(Incoming):
@@ -165,6 +167,7 @@ class Claimed(Answer):
     claim: str | None = Field(default=None, description="Echo it in every call about this task.")
     kind: AttemptKind | None = Field(default=None, description="review: accept or reject it with review_task.")
     lease_seconds: int | None = Field(default=None, description="How long you may be silent.")
+    paths: list[str] = Field(default=[], description="Reserved for you until the claim ends.")
     task: Full | None = None
     dependencies: list[Result] = []
     children: list[Result] = []

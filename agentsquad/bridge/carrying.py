@@ -52,11 +52,17 @@ class Bridge:
         self._reading: asyncio.Task[None] | None = None
 
     async def run(self, source: AsyncIterator[bytes | None]) -> None:
-        """Carry every line until there is no more, or until it is stopped; then release what is held."""
+        """Carry every line until there is no more, or until it is stopped; then release what is held.
+
+        A defect that ends the reading or the renewals is raised: a session without either is none.
+        """
         renewing = asyncio.create_task(self._claims.renew())
         self._reading = asyncio.create_task(self._read(source))
         try:
-            await asyncio.wait({self._reading})
+            ended, _ = await asyncio.wait({self._reading, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                if not task.cancelled():
+                    task.result()
         finally:
             self.stop()
             renewing.cancel()
@@ -86,7 +92,7 @@ class Bridge:
             return
         if message.id in self._asked:
             raise Refused(INVALID_REQUEST, "A request with this id is under way; give each its own.", message.id)
-        if len(self._calls) >= MOST:
+        if message.id is not None and len(self._calls) >= MOST:
             raise Refused(NO_ANSWER, f"{MOST} requests are under way; wait for some answers first.", message.id)
         call = Call(message)
         if message.id is not None:
@@ -139,7 +145,7 @@ class Bridge:
             self.stop()
 
     def _take_back(self, call: Call | None) -> None:
-        """Wait for the answer no more; a claim that may have come about would be nobody's, so its is heard out."""
+        """Wait for the answer no more; a claim's is heard all the same, or the claim would be nobody's."""
         if call is None:
             return
         call.wanted = False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentsquad.bridge import carrying
+from agentsquad.client import AsyncClient
 from tests.bridge.standin import (
     Client,
     Hang,
@@ -96,6 +97,17 @@ async def test_what_can_not_be_renewed_is_told_and_tried_again(server: StandIn, 
     assert "can't be renewed: " in await client.log()
     server.beat = beat
     await server.until(lambda: len(server.beats) == 4)
+
+
+async def test_a_defect_that_ends_the_renewals_ends_the_session(
+    server: StandIn, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AsyncClient, "heartbeat_all", lambda *_: 1 / 0)
+    await claim(server, client, "1/1", lease_seconds=1)
+    with pytest.raises(ZeroDivisionError):
+        await client.bridge
+    assert server.released == ["1/1"]
+    client.bridge = asyncio.create_task(asyncio.sleep(0))  # it was seen
 
 
 async def test_when_the_client_goes_away_all_is_released(server: StandIn, client: Client) -> None:

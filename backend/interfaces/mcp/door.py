@@ -48,6 +48,8 @@ class Door:
             await self._app(scope, receive, send)
 
     async def _inside(self, scope: Scope) -> Any:
+        # Space around a header's value is no part of it (RFC 9110, 5.5), and uvicorn's parser leaves what follows.
+        scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]
         headers = Headers(scope=scope)
         if not _is_ours(headers, scope.get("server")):
             return errors.refusal(403, STRANGE, {"code": "forbidden"})

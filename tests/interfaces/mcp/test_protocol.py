@@ -89,6 +89,28 @@ async def test_a_name_that_leads_here_only_now_is_not_ours(wire: Wire, version: 
     assert await status("squads.example") == 200  # from a proxy on this machine
 
 
+async def test_space_around_a_header_s_value_is_no_part_of_it(wire: Wire) -> None:
+    body = json.dumps(request(NEW, "tools/call", name="whoami", arguments={})).encode()
+    headers = {
+        **BASE,
+        "Host": "localhost",
+        "Authorization": f"{wire.http.headers['Authorization']}  ",
+        "MCP-Protocol-Version": f"  {NEW} ",
+        "Mcp-Method": "\ttools/call\t",
+        "Mcp-Name": "  whoami  ",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+    }
+    head = "".join(f"{name}:{value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(wire.address).port)
+    writer.write(b"POST /mcp HTTP/1.1\r\n" + head.encode() + b"\r\n" + body)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"name":"tess"' in answer.replace(b"\\", b"")
+
+
 async def test_a_handshake_agrees_on_the_revision_that_is_asked_for_or_offers_the_newest(wire: Wire) -> None:
     for asked in HANDSHAKES:
         answer = await wire.send(None, request(OLD, "initialize", **hello(asked)))

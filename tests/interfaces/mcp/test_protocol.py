@@ -157,6 +157,16 @@ async def test_what_is_not_offered_is_not_there(wire: Wire) -> None:
         assert (await wire.said(OLD, method, **params))["code"] == -32601
 
 
+async def test_lists_may_be_kept_and_what_is_read_may_not(wire: Wire) -> None:
+    for method in ("server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list"):
+        found = await wire.said(NEW, method)
+        assert (found["ttlMs"], found["cacheScope"], found["resultType"]) == (300_000, "public", "complete")
+    headers = {"Mcp-Name": "squad://board"}
+    answer = await wire.send(NEW, request(NEW, "resources/read", uri="squad://board"), **headers)
+    board = answer.json()["result"]
+    assert (board["ttlMs"], board["cacheScope"]) == (0, "private")
+
+
 async def test_tools_are_listed_in_one_order(wire: Wire, version: str) -> None:
     lists = [[each["name"] for each in (await wire.said(version, "tools/list"))["tools"]] for _ in range(3)]
     assert lists == [[each.name for each in server.TOOLS]] * 3

@@ -145,6 +145,11 @@ def test_http_errors_stay_in_their_room() -> None:
     assert found(names("HTTPException"), modules("agentsquad", "backend"), "backend/interfaces/http") == []
 
 
+def test_each_route_is_built_once() -> None:
+    # FastAPI builds those of a router that is included a second time, for each application and at its first request.
+    assert found(calls("include_router"), modules("backend")) == []
+
+
 def test_interfaces_hold_no_query() -> None:
     for name in ("select", "text", "execute", "scalar", "scalars"):
         # The sync route runs an operation's query itself: it is the example of doing so.

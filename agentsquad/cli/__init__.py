@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from agentsquad import loading
 from agentsquad.cli import (
     account,
     board,
@@ -63,13 +64,13 @@ class Commands(TyperGroup):
 def _server_command(ctx: Any, name: str) -> Any:
     sentence = "The server is not installed; run pip install 'agentsquad-server[server]'."
     try:
-        servers = [entry.load() for entry in entry_points(group="agentsquad.commands")]
+        with loading.unhindered():
+            for entry in entry_points(group="agentsquad.commands"):
+                group = typer.main.get_command(entry.load())
+                if isinstance(group, TyperGroup) and (command := group.get_command(ctx, name)):
+                    return command
     except ImportError as error:  # its package lies here, what it needs doesn't
         raise SquadError("not_installed", sentence) from error
-    for server in servers:
-        group = typer.main.get_command(server)
-        if isinstance(group, TyperGroup) and (command := group.get_command(ctx, name)):
-            return command
     raise SquadError("not_installed", sentence)
 
 

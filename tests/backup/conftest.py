@@ -1,5 +1,6 @@
 """Databases that are saved and restored by the command, and what is in them."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -42,12 +43,14 @@ def locked(url: str, table: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[Non
 
 
 def child(parent: int, name: str) -> psutil.Process:
-    """A program that the command has started, once it has asked the database for something."""
+    """The program that the command has started to work on the database: before it, one is asked for its version."""
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
-        found = [each for each in psutil.Process(parent).children() if each.name() == name]
-        if found:
-            return found[0]
+        for each in psutil.Process(parent).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # or has just ended
+                program, *arguments = each.cmdline() or [""]
+                if Path(program).name == name and arguments != ["--version"]:
+                    return each
         time.sleep(0.01)
     raise AssertionError(f"no {name}")
 

@@ -8,6 +8,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import time
@@ -29,7 +30,8 @@ from backend.operations import members, squads
 from backend.operations.access import Actor, SquadRef
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pytest", "httpx", "psycopg2", "backend.app", "tests.campaigns.crew"])
+CONTEXT.set_forkserver_preload(["pytest", "httpx", "psycopg2", "mcp.client", "backend.app", "tests.campaigns.crew"])
+NAP = 1.4  # seconds: longer than a lease
 
 
 class Journal:
@@ -117,6 +119,34 @@ class Crew:
         """Wait until all have ended by themselves."""
         await until(lambda: not any(worker.process.is_alive() for worker in self.workers), seconds)
         assert {worker.process.exitcode for worker in self.workers} == {0}
+
+
+async def torment(start: Callable[[int, int], Worker], index: int, counts: dict[str, int]) -> None:
+    """Stop a worker past its lease and wake it, or kill it and start another, again and again.
+
+    Args:
+        start: starts a worker, by its index and a seed.
+        index: of this one.
+        counts: how often each was done, of all.
+    """
+    seed = index
+    chance = random.Random(seed)
+    victim = start(index, seed)
+    try:
+        while True:
+            await asyncio.sleep(chance.uniform(0.2, 0.6))
+            if chance.random() < 0.65:
+                counts["stopped"] += 1
+                victim.signal(signal.SIGSTOP)
+                await asyncio.sleep(NAP)
+                victim.signal(signal.SIGCONT)
+            else:
+                counts["killed"] += 1
+                victim.signal(signal.SIGKILL)
+                seed += 1000
+                victim = start(index, seed)
+    finally:
+        victim.signal(signal.SIGCONT)
 
 
 async def eventually(condition: Callable[[], Awaitable[object]], seconds: float) -> None:

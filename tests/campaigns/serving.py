@@ -5,10 +5,11 @@ import contextlib
 import math
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any, Self
 import httpx
 
 from tests.campaigns.crew import eventually, until
+
+AT_ONCE = 4  # members that are made at the same time
 
 
 @dataclass
@@ -59,10 +62,14 @@ class Server:
         """What it has said."""
         return self.home.parent / f"{self.port}.log"
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it lives."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
     def kill(self) -> None:
         """End it, hard."""
-        if self.process is not None:
-            self.process.kill()
+        self.signal(signal.SIGKILL)
 
     async def ready(self, client: httpx.AsyncClient) -> bool:
         """Whether it answers, from its database. One that starts listens already, and answers later."""
@@ -117,8 +124,10 @@ class Place:
     tokens: tuple[str, ...]
 
     @classmethod
-    async def found(cls, servers: list[Server], name: str, members: int, lease_seconds: int = 1) -> Self:
-        """Make it, with external members `m0`, `m1` …."""
+    async def found(
+        cls, servers: list[Server], name: str, members: int, lease_seconds: int = 1, roles: Sequence[str] = ("",)
+    ) -> Self:
+        """Make it, with external members `m0`, `m1` …, who have these roles in turn."""
         key = (servers[0].home / "key").read_text().strip()
         async with httpx.AsyncClient(
             base_url=servers[0].url, timeout=10, headers={"Authorization": f"Bearer {key}"}
@@ -132,10 +141,16 @@ class Place:
 
             new = {"name": name, "lease_seconds": lease_seconds, "max_tries": 100}
             squad = (await post("/squads", new))["id"]
-            tokens = []
-            for index in range(members):
-                await post(f"/squads/{squad}/members", {"name": f"m{index}"})
-                tokens.append((await post(f"/squads/{squad}/members/m{index}/tokens", {}))["secret"])
+            turn = asyncio.Semaphore(AT_ONCE)
+
+            async def join(index: int) -> str:
+                async with turn:
+                    new = {"name": f"m{index}", "role": roles[index % len(roles)]}
+                    await post(f"/squads/{squad}/members", new)
+                    made = await post(f"/squads/{squad}/members/m{index}/tokens", {})
+                return str(made["secret"])
+
+            tokens = await asyncio.gather(*[join(index) for index in range(members)])
         return cls(tuple(server.url for server in servers), squad, key, tuple(tokens))
 
 

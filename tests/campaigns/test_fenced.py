@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from backend.core.database import Database
 from backend.core.errors import LostClaim
 from backend.operations import tasks
 from tests.campaigns import checkers
-from tests.campaigns.crew import Crew, Journal, Team, Worker, eventually, found, patiently, say
+from tests.campaigns.crew import Crew, Journal, Team, Worker, eventually, found, patiently, say, torment
 from tests.conftest import SCALE
 
 PROCESSES = 12
 VICTIMS = PROCESSES // 3
-NAP = 1.4  # seconds: longer than a lease
 
 # Takes any attempt of any member at any time.
 NO_FENCE = """
@@ -57,27 +55,6 @@ async def work(journal: Journal, team: Team, index: int, seed: int) -> None:
             journal.note(what, task=number, attempt=attempt, result=result)
 
 
-async def torment(crew: Crew, team: Team, index: int, counts: dict[str, int], seed: int) -> None:
-    """Stop a worker past its lease and wake it, or kill it and start another, again and again."""
-    chance = random.Random(seed)
-    victim: Worker = crew.start(work, team, index, seed)
-    try:
-        while True:
-            await asyncio.sleep(chance.uniform(0.2, 0.6))
-            if chance.random() < 0.65:
-                counts["stopped"] += 1
-                victim.signal(signal.SIGSTOP)
-                await asyncio.sleep(NAP)
-                victim.signal(signal.SIGCONT)
-            else:
-                counts["killed"] += 1
-                victim.signal(signal.SIGKILL)
-                seed += 1000
-                victim = crew.start(work, team, index, seed)
-    finally:
-        victim.signal(signal.SIGCONT)
-
-
 async def campaign(database: Database, folder: Path, amount: int, seconds: float) -> tuple[checkers.State, Crew, Any]:
     """Get that many tasks done by workers a third of whom are tormented."""
     team = await found(database, PROCESSES)
@@ -87,7 +64,11 @@ async def campaign(database: Database, folder: Path, amount: int, seconds: float
         sweeping = asyncio.create_task(sweeper.run(database))
         for index in range(VICTIMS, PROCESSES):
             crew.start(work, team, index, index)
-        tormentors = [asyncio.create_task(torment(crew, team, index, counts, index)) for index in range(VICTIMS)]
+
+        def start(index: int, seed: int) -> Worker:
+            return crew.start(work, team, index, seed)
+
+        tormentors = [asyncio.create_task(torment(start, index, counts)) for index in range(VICTIMS)]
 
         async def ended() -> bool:
             async with database.AsyncSessionLocal() as session:

@@ -1,5 +1,6 @@
 """Claims that reserve paths, and claims with a lease of their own."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,11 +11,13 @@ from sqlalchemy import text
 from agentsquad.schemas import limits
 from agentsquad.schemas.members import PauseNew
 from agentsquad.schemas.squads import SquadNew
-from agentsquad.schemas.tasks import Attempts, Board, CancelNew, ClaimNew, ClaimTaskNew, TaskNew
+from agentsquad.schemas.tasks import Attempts, Board, CancelNew, ClaimNew, ClaimTaskNew, HeartbeatNew, TaskNew
+from backend.core.database import Database
 from backend.core.errors import Forbidden, Invalid, NotFound, Overloaded, Paused, Reserved, WrongStatus
 from backend.operations import members, squads, tasks
 from backend.operations.access import SquadRef
 from backend.operations.tasks import reserving
+from tests.campaigns.crew import eventually, found
 from tests.operations.scene import Scene
 
 
@@ -101,6 +104,36 @@ async def test_a_heartbeat_in_time_keeps_it(scene: Scene) -> None:
     await scene.heartbeat(scene.ada, claim)
     with pytest.raises(Reserved):
         await scene.claim(scene.tess, paths=["src/"])
+
+
+async def test_a_heartbeat_of_the_last_moment_keeps_it_too(database: Database) -> None:
+    """It is written, and not yet committed, when somebody else claims who sees a lease that is over."""
+    team = await found(database, 2)
+    ada, tess = team.members
+    await database.transact(tasks.create, team.owner, team.squad, [TaskNew(title="one"), TaskNew(title="two")])
+    await database.transact(tasks.claim, ada, team.squad, 1, paths=["src/"], lease_seconds=300)
+    async with database.AsyncSessionLocal() as session, session.begin():
+        await session.execute(
+            text("UPDATE tasks SET lease_ends_at = clock_timestamp() + interval '1 s' WHERE number = 1")
+        )
+    async with database.AsyncSessionLocal() as session, session.begin():
+        await tasks.heartbeat(session, ada, team.squad, 1, HeartbeatNew(claim="1/1"))
+        over = "SELECT lease_ends_at <= clock_timestamp() FROM tasks WHERE number = 1"
+
+        async def seen() -> object:
+            async with database.AsyncSessionLocal() as other:
+                return await other.scalar(text(over))
+
+        await eventually(seen, 20)
+        claiming = asyncio.create_task(database.transact(tasks.claim, tess, team.squad, paths=["src/"]))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def waiting() -> object:
+            return await session.scalar(text(waits))
+
+        await eventually(waiting, 20)
+    with pytest.raises(Reserved):
+        await claiming
 
 
 async def test_a_review_reserves_like_work(scene: Scene) -> None:

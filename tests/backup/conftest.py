@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import psutil
 import psycopg2
 import pytest
 
+from backend.backup.saving import save
 from backend.core.database import Database
+from backend.core.settings import Settings
 from tests.cli.conftest import asq, home, start  # noqa: F401  (fixtures)
 from tests.conftest import new_database
 from tests.operations.everything import fill
@@ -87,9 +89,10 @@ def target(server_url: str, template: str, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def saved(filled: str, asq: Callable[..., "object"], tmp_path: Path) -> Path:  # noqa: F811  (a fixture)
+def saved(filled: str, home: Path, tmp_path: Path) -> Path:  # noqa: F811  (a fixture)
     """A backup of it."""
     file = tmp_path / "saved"
-    asq("admin", "backup", str(file))
-    assert file.exists()
+    own = Database(Settings(DATABASE_URL=filled, SQUAD_HOME=home))
+    save(own, file)
+    own.sync_engine.dispose()
     return file

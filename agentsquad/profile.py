@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from agentsquad import local
+from agentsquad import files, local
 
 URL: Final = "http://127.0.0.1:8000"
 FILE: Final = "client.json"
@@ -51,10 +51,7 @@ def keep(**changes: str | None) -> None:
     values = {name: value for name, value in (kept() | changes).items() if value is not None}
     file = _file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = file.with_suffix(f".{os.getpid()}.new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:  # noqa: PTH123  (a mode from the start)
-        json.dump(values, handle, indent=2)
-    new.replace(file)
+    files.replace(file, json.dumps(values, indent=2).encode(), 0o600)
 
 
 def _file() -> Path:

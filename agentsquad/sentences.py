@@ -152,7 +152,8 @@ def _of_task(event: TASK, who: str, task: str) -> str:  # noqa: C901, PLR0911, P
             return f"{who} changed {task}{f': {_listed(changed)}' if changed else ''}."
         case TaskClaimed():
             verb = "reviews" if event.data.kind == "review" else "claimed"
-            return f"{who} {verb} {task} (attempt {event.attempt})."
+            paths = f"; reserved: {_quoted(', '.join(event.data.paths))}" if event.data.paths else ""
+            return f"{who} {verb} {task} (attempt {event.attempt}){paths}."
         case TaskCompleted():
             return f"{who} completed {task}{'; it waits for a review' if event.data.status == 'in_review' else ''}."
         case TaskFailed():

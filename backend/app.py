@@ -2,21 +2,16 @@
 
 import asyncio
 import contextlib
-import itertools
-import logging
-import os
 from collections.abc import AsyncIterator
 from importlib import metadata
-from pathlib import Path
 
 from fastapi import FastAPI
 
-from agentsquad import local
 from agentsquad.schemas import limits
-from backend import sweeper
+from backend import keyfile, sweeper
 from backend.core import database
 from backend.core.database import Database, close_db, init_db
-from backend.core.errors import SquadError, StartError
+from backend.core.errors import SquadError
 from backend.core.settings import Settings
 from backend.core.spools import Spools
 from backend.interfaces.credentials import Credentials
@@ -43,8 +38,6 @@ from backend.live import ending
 from backend.live.feed import Feed
 from backend.operations import users as accounts
 
-log = logging.getLogger(__name__)
-
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the application. It opens nothing before its lifespan starts.
@@ -61,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.spools = Spools(own.settings.SQUAD_HOME)
         try:
             await init_db(own)
-            await own.transact(accounts.first, lambda secret: keep_key(own.settings.SQUAD_HOME, secret))
+            await own.transact(accounts.first, lambda secret: keyfile.keep(own.settings.SQUAD_HOME, secret))
         except SquadError as error:
             app.state.refused = error  # for whoever says it in one sentence
             await close_db(own)
@@ -93,40 +86,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(mcp.Door, state=app.state)
     errors.install(app)
     for room in (users, keys, sessions, exports, squads, members, messages, tasks, events, health):
-        app.include_router(room.router)
+        app.router.routes += room.router.routes  # `include_router` would build each a second time
     return app
-
-
-def keep_key(home: Path, secret: str) -> None:
-    """Write the administrator's key where the command line finds it, readable by nobody else.
-
-    Raises:
-        StartError: the home folder can't be written to.
-    """
-    key, new = home / local.KEY, home / f"{local.KEY}.new"
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123  (a mode from the start)
-            file.write(secret + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        kept = _set_aside(key)
-        new.replace(key)
-    except OSError as error:
-        raise StartError(
-            f"The administrator's key can't be written to {error.filename or new} ({error.strerror}); "
-            "correct the cause, or give another folder in SQUAD_HOME."
-        ) from error
-    if kept is not None:
-        log.warning("This database has a new key; the key that lay in %s is now in %s.", key, kept)
-
-
-def _set_aside(key: Path) -> Path | None:
-    """Rename the key of another database, which keeps only its hash: nobody could make that key again."""
-    if not os.path.lexists(key):
-        return None
-    names = (key.with_name(f"{key.name}.{number}") for number in itertools.count(1))
-    return key.replace(next(name for name in names if not os.path.lexists(name)))
 
 
 app = create_app()

@@ -145,6 +145,11 @@ def test_http_errors_stay_in_their_room() -> None:
     assert found(names("HTTPException"), modules("agentsquad", "backend"), "backend/interfaces/http") == []
 
 
+def test_each_route_is_built_once() -> None:
+    # FastAPI builds those of a router that is included a second time, for each application and at its first request.
+    assert found(calls("include_router"), modules("backend")) == []
+
+
 def test_interfaces_hold_no_query() -> None:
     for name in ("select", "text", "execute", "scalar", "scalars"):
         # The sync route runs an operation's query itself: it is the example of doing so.
@@ -321,7 +326,7 @@ def test_every_maker_of_queries_is_among_them() -> None:
         for module in operation_modules()
         for name, each in inspect.getmembers(module)
         if isinstance(each, functools._lru_cache_wrapper) and each.__module__ == module.__name__
-    } - {"every"}  # of templates, which asks nothing
+    } - {"every", "_parts"}  # of templates and of globs, which ask nothing
     assert makers == {name.partition(".")[2] for name in queries()} & {"page", "after", "told", "inbox"}
 
 
@@ -438,8 +443,8 @@ VERBS = {
 }
 # Commands that are another verb's, or no write at all.
 OTHER_COMMANDS = {
-    "login", "logout", "whoami", "use", "board", "why", "inbox", "feed", "log", "work", "pause", "resume",
-    "squad list", "squad show", "template list", "template show", "member list", "member tokens", "task list",
+    "login", "logout", "whoami", "use", "connect", "board", "why", "inbox", "feed", "log", "work", "mcp", "pause",
+    "resume", "squad list", "squad show", "template list", "template show", "member list", "member tokens", "task list",
     "task show", "task assign", "user list", "key list",
 }  # fmt: skip
 OTHER_TOOLS = {"whoami", "list_tasks", "get_task", "wait"}  # they read
@@ -465,6 +470,8 @@ INNER = {
     "sessions.end",
     "sessions.exchange",
     "tasks.lapse",
+    "tasks.renew",
+    "tasks.overlapping",
     "users.first",
     "users.recover",
 }

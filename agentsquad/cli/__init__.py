@@ -11,13 +11,16 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from agentsquad import loading
 from agentsquad.cli import (
     account,
     board,
     browser,
+    connect,
     events,
     exports,
     holding,
+    mcp,
     members,
     messages,
     squads,
@@ -61,13 +64,13 @@ class Commands(TyperGroup):
 def _server_command(ctx: Any, name: str) -> Any:
     sentence = "The server is not installed; run pip install 'agentsquad-server[server]'."
     try:
-        servers = [entry.load() for entry in entry_points(group="agentsquad.commands")]
+        with loading.unhindered():
+            for entry in entry_points(group="agentsquad.commands"):
+                group = typer.main.get_command(entry.load())
+                if isinstance(group, TyperGroup) and (command := group.get_command(ctx, name)):
+                    return command
     except ImportError as error:  # its package lies here, what it needs doesn't
         raise SquadError("not_installed", sentence) from error
-    for server in servers:
-        group = typer.main.get_command(server)
-        if isinstance(group, TyperGroup) and (command := group.get_command(ctx, name)):
-            return command
     raise SquadError("not_installed", sentence)
 
 
@@ -92,6 +95,8 @@ for name, group in {
 squads.app.add_typer(exports.app)
 tasks.app.add_typer(holding.app)
 members.short(app)
+app.command("connect")(connect.connect)
+app.command("mcp")(mcp.mcp)
 app.command("work", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(work.work)
 
 

@@ -38,6 +38,7 @@ class Work:
         timeout: seconds that the command may take; None for as long as it likes.
         retry: whether a failed task is tried again while a try is left.
         stdin: what the command reads.
+        paths: what is reserved for each attempt.
     """
 
     command: tuple[str, ...]
@@ -45,6 +46,7 @@ class Work:
     timeout: float | None = None
     retry: bool = False
     stdin: Stdin = Stdin.PROMPT
+    paths: tuple[str, ...] = ()
 
 
 class Attempt:

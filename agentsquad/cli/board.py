@@ -108,6 +108,7 @@ def _card(card: Card) -> Text:
         lease = f" {words.left(card.lease_ends_at)}" if card.lease_ends_at else ""
         text = Text(f"#{card.number} ", words.STYLES[card.status], no_wrap=True, overflow="ellipsis")
         text.append(f"{card.holder}{lease} ", "bold").append(words.line(card.title))
+        text.append(words.reserved(card.paths), "dim")
     elif card.status == "blocked" and card.depends_on:
         text.append(f" ← {' '.join(f'#{number}' for number in card.depends_on)}", "dim")
     return text

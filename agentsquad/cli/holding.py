@@ -23,18 +23,23 @@ async def claim(
     client: AsyncClient,
     number: Annotated[int | None, typer.Argument(metavar="[N]", min=1, help="By default the next that fits.")] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for something to do.")] = 0,
+    path: Annotated[
+        list[str] | None,
+        typer.Option("--path", metavar="GLOB", help="What to reserve until the attempt ends; may be repeated."),
+    ] = None,
+    lease: Annotated[
+        int | None, typer.Option("--lease", metavar="SECONDS", help="The attempt's own lease; by default the squad's.")
+    ] = None,
 ) -> Answer:
     """Claim a task, or its review. A person's claim never lapses."""
-    found = await client.claim(number, wait=wait)
+    found = await client.claim(number, wait=wait, paths=path or (), lease_seconds=lease)
     if found is None:
         return Answer(None, Text("There is nothing to do.", style="dim"), NOTHING)
     task = found.task
     until = f"; lease {found.lease_seconds} s" if found.lease_seconds else ""
     what = "review " if found.kind == "review" else ""
-    return Answer(
-        found,
-        Text(f"{task.holder} holds {what}#{task.number} (attempt {task.attempt}){until}: {words.line(task.title)}"),
-    )
+    said = f"{task.holder} holds {what}#{task.number} (attempt {task.attempt}){until}{words.reserved(found.paths)}"
+    return Answer(found, Text(f"{said}: {words.line(task.title)}"))
 
 
 @verb(app, "heartbeat")

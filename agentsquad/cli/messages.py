@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from agentsquad.cli import plans, words
+from agentsquad.cli import hooks, plans, words
 from agentsquad.cli.holding import handle
 from agentsquad.cli.running import Answer, verb
 from agentsquad.cli.tasks import Claim, Number
@@ -14,6 +14,7 @@ from agentsquad.schemas.messages import Received
 from agentsquad.schemas.tasks import Task
 
 app = typer.Typer()
+Hook = Annotated[bool, typer.Option("--hook", help="Hand it to a session of Claude Code, whose hook this is.")]
 
 
 @verb(app, "send")
@@ -33,11 +34,12 @@ async def send(
     return Answer(sent, Text(f"sent to {', '.join(sent.recipients) or 'nobody'}"))
 
 
-@verb(app, "inbox")
+@verb(app, "inbox", instead={"hook": hooks.hand_over})
 async def inbox(
     client: AsyncClient,
     everything: Annotated[bool, typer.Option("--all", help="Also what was read.")] = False,
     peek: Annotated[bool, typer.Option("--peek", help="Leave it unread.")] = False,
+    hook: Hook = False,  # noqa: ARG001  (the flag is for `instead`)
 ) -> Answer:
     """Your questions and messages; what is shown is read then."""
     me = await client.me()

@@ -16,6 +16,7 @@ REVIEW: Final = (
     "Review the result above. Begin what you print with the word ACCEPT or REJECT; after it say, for whoever did the "
     "work, what is good or what has to change."
 )
+RESERVED: Final = "## Paths\nChange nothing but what is at these paths; it is reserved for you until you are done."
 
 
 def prompt(claim: Claim, instructions: str = "", messages: Sequence[Received] = ()) -> str:
@@ -33,6 +34,8 @@ def prompt(claim: Claim, instructions: str = "", messages: Sequence[Received] = 
         parts.append(f"## Input\n{_text(task.input)}")
     parts += [_result("Result of", done) for done in claim.dependencies]
     parts += [_result("Part", done) for done in claim.children]
+    if claim.paths:
+        parts.append("\n".join([RESERVED, *claim.paths]))
     if messages:
         parts.append("## Unread messages\n" + "\n\n".join(_message(message) for message in messages))
     if claim.kind == "review":

@@ -6,7 +6,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -58,13 +58,22 @@ class Answer:
 Json = Annotated[bool, typer.Option("--json", help="Say it as JSON, for programs.")]
 Squad = Annotated[str | None, typer.Option("--squad", "-s", metavar="SQUAD", help="Of this squad, by name or id.")]
 As = Annotated[str | None, typer.Option("--as", metavar="MEMBER", help="As this external member of one's squad.")]
+Instead = Callable[[str | None, str | None], Awaitable[int]]  # is given squad and member; answers the exit code
 OPTIONS: Final = {"as_json": Json, "squad": Squad, "member": As}
 
 
-def verb(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def verb(
+    app: typer.Typer, name: str, *, instead: Mapping[str, Instead] | None = None, **settings: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a command of an asynchronous function that is given a client and answers an `Answer`, or several.
 
     One that has a parameter `as_json` is told whether programs read it.
+
+    Args:
+        app: whose command it is.
+        name: of the command.
+        instead: by flag, what is run in its place, without a client, if the flag is set.
+        settings: typer's own.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +90,10 @@ def verb(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[...
         def command(as_json: bool, squad: str | None, member: str | None, **given: Any) -> None:
             if "as_json" in signature.parameters:
                 given["as_json"] = as_json
-            ending(lambda: _run(function, as_json, squad, member, given))
+            for flag, other in (instead or {}).items():
+                if given[flag]:
+                    ending(functools.partial(other, squad, member))
+            ending(lambda: run(function, as_json, squad, member, given))
 
         del command.__wrapped__  # its signature is another one
         command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
@@ -104,9 +116,10 @@ def ending(run: Callable[[], Any]) -> None:
     raise typer.Exit(code or 0)
 
 
-async def _run(
+async def run(
     function: Callable[..., Any], as_json: bool, squad: str | None, member: str | None, given: dict[str, Any]
 ) -> int:
+    """Run what a command does, with a client, and say what it answers. Answers the exit code."""
     patience = wire.PATIENCE if "SQUAD_CLAIM" in os.environ else PATIENCE
     async with AsyncClient(squad=squad, member=member, patience=patience) as client:
         said = function(client, **given)

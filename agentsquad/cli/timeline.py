@@ -56,6 +56,8 @@ def _attempt(attempt: Attempt) -> Text:
     outcome = attempt.outcome or "running"
     style = "green" if outcome in GOOD else "red" if outcome in BAD else "cyan"
     text.append(outcome.replace("_", " "), style).append(f" {'after' if attempt.outcome else 'for'} {took}")
+    if not attempt.outcome:
+        text.append(words.reserved(attempt.paths))
     if attempt.reason:
         text.append(f": {words.line(attempt.reason)}")
     return text

@@ -65,6 +65,11 @@ def left(until: datetime | None) -> str:
     return "" if until is None else lasting((until - datetime.now(UTC)).total_seconds())
 
 
+def reserved(paths: Sequence[str]) -> str:
+    """What an attempt reserves, to be said behind something else."""
+    return f"; reserved: {line(', '.join(paths))}" if paths else ""
+
+
 def status(task: Task | Card) -> Text:
     """A status in its colour."""
     name = task.status.replace("_", " ")

@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import signal
+from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
 
 from agentsquad.cli.attempts import Attempt, Stdin, Work, say, stop
-from agentsquad.client import AsyncClient, Invalid, SquadError, Unreachable
+from agentsquad.client import AsyncClient, Invalid, Reserved, SquadError, Unreachable
 from agentsquad.schemas import limits
 
+RESERVED: Final = 2.0  # seconds until the next look at what somebody else reserves
 PAUSES: Final = (1.0, 5.0, 20.0, 60.0)  # seconds until the next claim after one that got nothing on
 ENDS: Final = ("task.cancelled", "task.released", "task.blocked", "task.lapsed")  # how others end an attempt
 
@@ -27,6 +29,10 @@ def work(
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds that the command may take.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Let a failed task be tried again.")] = False,
     stdin: Annotated[Stdin, typer.Option(help="What the command reads.")] = Stdin.PROMPT,
+    path: Annotated[
+        list[str] | None,
+        typer.Option("--path", metavar="GLOB", help="What to reserve for each task; may be repeated."),
+    ] = None,
 ) -> None:
     """Work as a member: claim tasks and run COMMAND on each.
 
@@ -34,9 +40,9 @@ def work(
     input. What it prints is the result. Exit code 0 completes the task, 75 gives it back, anything else fails it with
     the end of its standard error; of a review it prints ACCEPT or REJECT, and why. Every `asq` that it runs speaks as
     the member. What it leaves running is ended with it. Ctrl-C stops the command and gives the task back; once more
-    kills it.
+    kills it. With --path nothing is claimed while somebody else reserves what overlaps.
     """
-    how = Work(tuple(command), member or "", timeout, retry, stdin)
+    how = Work(tuple(command), member or "", timeout, retry, stdin, tuple(path or ()))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_work(how, role, squad, concurrency, once=once))
 
@@ -48,7 +54,7 @@ async def _work(how: Work, role: str, squad: str | None, concurrency: int, *, on
         if role not in {"", me.role}:
             remedy = f"leave out --role, or change it with `asq member edit {me.name} --role {role}`"
             raise Invalid("invalid", f"{me.name} is there already as {me.role or 'a member of no role'}; {remedy}.")
-        await loop(client, Work(how.command, me.name, how.timeout, how.retry, how.stdin), concurrency, once=once)
+        await loop(client, replace(how, member=me.name), concurrency, once=once)
 
 
 async def loop(client: AsyncClient, how: Work, concurrency: int = 1, *, once: bool = False) -> None:
@@ -71,13 +77,22 @@ async def loop(client: AsyncClient, how: Work, concurrency: int = 1, *, once: bo
 async def _claims(client: AsyncClient, how: Work, running: set[Attempt], *, once: bool) -> None:
     """One task after another; a pause, growing, while that gets nothing on."""
     idle = 0
+    by: object = None  # whose reservation was told of last
     while True:
         try:
-            claim = await client.claim(wait=limits.WAIT)
+            claim = await client.claim(wait=limits.WAIT, paths=how.paths)
         except Unreachable as error:
             say(f"{error.detail} Trying again.")
             await asyncio.sleep(PAUSES[0])
             continue
+        except Reserved as error:
+            now = (error.fields.get("task"), error.fields.get("attempt"))
+            if by != now:
+                say(f"{error.detail} Trying again.")
+            by = now
+            await asyncio.sleep(RESERVED)
+            continue
+        by = None
         if claim is None:
             continue
         attempt = Attempt(client, how, claim)

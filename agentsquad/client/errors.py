@@ -9,6 +9,7 @@ SquadError
 └── Conflict             right in itself, but not now
     ├── AlreadyExists    the name is taken, or the same request made it before
     ├── LostClaim        the claim is no longer the live one; nothing happened
+    ├── Reserved         a live attempt reserves an overlapping path
     ├── WrongStatus      the board has no such step from the task's status
     ├── Paused           the member or the squad claims nothing
     └── Archived         the squad takes no writes
@@ -71,6 +72,10 @@ class LostClaim(Conflict):
     """The claim is no longer the live one; nothing happened."""
 
 
+class Reserved(Conflict):
+    """A live attempt reserves a path that overlaps with one that was asked for; `fields` say whose, and until when."""
+
+
 class WrongStatus(Conflict):
     """The board has no such step from the task's status."""
 
@@ -97,6 +102,7 @@ KINDS: Final[dict[str, type[SquadError]]] = {
     "already_exists": AlreadyExists,
     "already_created": AlreadyExists,
     "lost_claim": LostClaim,
+    "reserved": Reserved,
     "wrong_status": WrongStatus,
     "paused": Paused,
     "archived": Archived,
@@ -109,7 +115,7 @@ def refusal(answer: httpx.Response) -> SquadError:
     try:
         fields = answer.json()
         code, detail = fields.pop("code"), fields.pop("detail")
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         code, detail, fields = "error", f"The server answered {answer.status_code}.", {}
     kind = Unreachable if answer.status_code in AWAY else KINDS.get(code, SquadError)
     return kind(code, detail, fields)

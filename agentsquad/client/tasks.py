@@ -21,6 +21,7 @@ from agentsquad.schemas.tasks import (
     Claim,
     ClaimNew,
     Claims,
+    ClaimTaskNew,
     CompleteNew,
     FailNew,
     HandoffNew,
@@ -84,20 +85,37 @@ class TaskCalls(Wire):
         """All attempts at a task, and how each ended."""
         return (await self._ask(Attempts, "GET", await self._path("tasks", number, "attempts"))).items
 
-    async def claim(self, number: int | None = None, *, wait: float = 0) -> Claim | None:
+    async def claim(
+        self,
+        number: int | None = None,
+        *,
+        wait: float = 0,
+        paths: str | Sequence[str] = (),
+        lease_seconds: int | None = None,
+    ) -> Claim | None:
         """Claim a task, or its review: by number, or the next one that fits; None: there is nothing to do.
 
         Args:
             number: which one.
             wait: seconds to wait for something to do.
-        """
-        if number is None:
-            return next(iter(await self.claim_several(1, wait=wait)), None)
-        return (await self._ask(Claims, "POST", await self._path("tasks", number, "claim"))).items[0]
+            paths: globs from the root of the checkout, such as `src/**/*.py`, or one: reserved until the attempt ends.
+            lease_seconds: the attempt's own lease, instead of the squad's.
 
-    async def claim_several(self, limit: int, *, wait: float = 0) -> list[Claim]:
+        Raises:
+            Reserved: there is something to do, but a live attempt reserves a path that overlaps with one of these.
+        """
+        how = _given(paths=[paths] if isinstance(paths, str) else list(paths), lease_seconds=lease_seconds)
+        if number is None:
+            return next(iter(await self._next_ones(checked(ClaimNew, **how), wait)), None)
+        body = checked(ClaimTaskNew, **how) if how else None
+        return (await self._ask(Claims, "POST", await self._path("tasks", number, "claim"), body)).items[0]
+
+    async def claim_several(self, limit: int, *, wait: float = 0, lease_seconds: int | None = None) -> list[Claim]:
         """Claim the next tasks that fit, as many as there are."""
-        path, body = await self._path("tasks", "claim"), checked(ClaimNew, limit=limit)
+        return await self._next_ones(checked(ClaimNew, limit=limit, **_given(lease_seconds=lease_seconds)), wait)
+
+    async def _next_ones(self, body: ClaimNew, wait: float) -> list[Claim]:
+        path = await self._path("tasks", "claim")
         while True:
             turn = min(wait, float(limits.WAIT))
             found = (await self._ask(Claims, "POST", path, body, query={"wait": turn or None}, wait=turn)).items
@@ -218,3 +236,8 @@ class TaskCalls(Wire):
 
     async def _steer(self, number: int, verb: str, body: Any = None) -> TaskChanged:
         return await self._ask(TaskChanged, "POST", await self._path("tasks", number, verb), body)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    """What was asked for: a server that knows nothing of the rest is asked for nothing of it."""
+    return {name: value for name, value in fields.items() if value not in (None, [])}

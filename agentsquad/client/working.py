@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from agentsquad.client.errors import AlreadyExists, LostClaim, SquadError, Unreachable, checked
+from agentsquad.client.errors import AlreadyExists, LostClaim, Reserved, SquadError, Unreachable, checked
 from agentsquad.client.members import MemberCalls
 from agentsquad.client.messages import MessageCalls
 from agentsquad.client.tasks import TaskCalls
@@ -19,6 +19,7 @@ from agentsquad.schemas.tasks import AttemptKind, Claim, Task, TaskChanged, Task
 T = TypeVar("T")
 LEFT: Final = "The worker left it unfinished."
 STOPPED: Final = "The worker was stopped."
+RESERVED: Final = 2.0  # seconds until the next look at what somebody else reserves
 REASON: Final = 4096  # characters of an error that are kept as a reason
 
 
@@ -29,6 +30,7 @@ class Held:
         task: the task.
         claim: the handle, as in `"12/3"`.
         kind: `work`, or `review` when its result is to be accepted or rejected.
+        paths: what is reserved for it until it is ended.
         dependencies: what the tasks that it waited for came to.
         children: what the tasks that it was split into came to.
         live: whether it is held still; when it is lost, every call about it raises `LostClaim`.
@@ -39,6 +41,7 @@ class Held:
         self.task: Task = claim.task
         self.claim: str = claim.claim
         self.kind: AttemptKind = claim.kind
+        self.paths: list[str] = claim.paths
         self.dependencies: list[TaskResult] = claim.dependencies
         self.children: list[TaskResult] = claim.children
         self.live = True
@@ -153,7 +156,9 @@ class WorkCalls(TaskCalls, MemberCalls, MessageCalls):
                 with contextlib.suppress(AlreadyExists):  # somebody was quicker
                     await owner.add_member(checked(MemberNew, name=self._member, role=role))
 
-    async def work(self, *, role: str = "", retry: bool = False) -> AsyncGenerator[Held]:
+    async def work(
+        self, *, role: str = "", retry: bool = False, paths: str | Sequence[str] = ()
+    ) -> AsyncGenerator[Held]:
         """The tasks that fall to this member, one at a time, without an end; each is held while it is worked on.
 
         What the body doesn't end itself is ended for it: failed when it raises, with the error as the reason, or
@@ -162,11 +167,12 @@ class WorkCalls(TaskCalls, MemberCalls, MessageCalls):
         Args:
             role: of a new member, which is added to the squad if the client acts as one that isn't there.
             retry: whether what failed is tried again while a try is left.
+            paths: what to reserve for each task, as globs; what somebody else reserves is waited for.
         """
         await self.join(role)
         self._retry = retry
         while True:
-            claim = await self._next()
+            claim = await self._next(paths)
             if claim is None:
                 continue
             held = self._held = Held(self, claim)
@@ -176,13 +182,15 @@ class WorkCalls(TaskCalls, MemberCalls, MessageCalls):
                 if self._held is held:
                     await self._leave(None)
 
-    async def _next(self) -> Claim | None:
-        """The next claim; a server that is away is waited for."""
+    async def _next(self, paths: str | Sequence[str]) -> Claim | None:
+        """The next claim; a server that is away is waited for, and so is whoever reserves its paths."""
         try:
-            return await self.claim(wait=float(limits.WAIT))
+            return await self.claim(wait=float(limits.WAIT), paths=paths)
         except Unreachable:
             await asyncio.sleep(1)
-            return None
+        except Reserved:
+            await asyncio.sleep(RESERVED)
+        return None
 
     async def _leave(self, error: BaseException | None) -> None:
         held, self._held = self._held, None

@@ -11,7 +11,20 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.events import Event
-from agentsquad.schemas.fields import Email, Incoming, Name, Number, Position, Role, Stored, Text, Title, Whole
+from agentsquad.schemas.fields import (
+    Email,
+    Globs,
+    Incoming,
+    Lease,
+    Name,
+    Number,
+    Position,
+    Role,
+    Stored,
+    Text,
+    Title,
+    Whole,
+)
 from agentsquad.schemas.members import Kind
 from agentsquad.schemas.squads import Squad
 from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Outcome, Status
@@ -92,6 +105,8 @@ class AttemptRow(Incoming):
     attempt: Number
     kind: AttemptKind
     member: Name
+    lease_seconds: Lease | None
+    paths: Globs
     outcome: Outcome | None
     reason: Text | None
     started_at: AwareDatetime

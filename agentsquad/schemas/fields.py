@@ -64,6 +64,21 @@ def _email(text: str) -> str:
     return text
 
 
+def _glob(text: str) -> str:
+    """A glob in the one form by which all are compared, without `.` as a part."""
+    _storable(text)
+    if text.startswith("/"):
+        raise ValueError("begins at the root of the checkout, without a leading /")
+    parts = [part for part in text.split("/") if part != "."]
+    if ".." in parts:
+        raise ValueError("can't lead out with ..; begin at the root of the checkout")
+    if not any(parts):
+        raise ValueError("names nothing; ** is everything")
+    if "" in parts[:-1]:
+        raise ValueError("holds an empty part; write one / between two names")
+    return "/".join(parts)
+
+
 def _parts(item: Any) -> list[Any]:
     """What a piece of JSON holds."""
     match item:
@@ -139,6 +154,9 @@ Reference = Annotated[Number | Name, WrapValidator(_reference)]
 Json = Annotated[Any, AfterValidator(_json)]
 Stored = Annotated[Any, AfterValidator(storable)]
 Input = Annotated[Json, AfterValidator(lambda value: {} if value is None else value)]
+Lease = Annotated[Whole, Field(ge=limits.LEASE_MIN, le=limits.LEASE_MAX)]
+Glob = Annotated[str, Field(min_length=1, max_length=limits.PATH), _STORABLE, AfterValidator(_glob)]
+Globs = Annotated[list[Glob], Field(max_length=limits.PATHS), AfterValidator(lambda globs: list(dict.fromkeys(globs)))]
 ClaimHandle = Annotated[
     str,
     Field(

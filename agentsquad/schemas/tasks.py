@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from agentsquad.schemas import limits
+from agentsquad.schemas import fields, limits
 from agentsquad.schemas.fields import ClaimHandle, Incoming, Input, Json, Name, Reference, Role, Text, Title, Whole
 
 Status = Literal["blocked", "todo", "in_progress", "in_review", "done", "failed", "cancelled"]
@@ -123,6 +123,7 @@ class Card(BaseModel):
     priority: int
     depends_on: list[int]
     parent: int | None
+    paths: list[str] = Field(default=[], description="What its live attempt reserves.")
     updated_at: datetime
 
 
@@ -159,6 +160,8 @@ class Attempt(BaseModel):
     attempt: int
     kind: AttemptKind
     member: str
+    lease_seconds: int | None = Field(default=None, description="Its own lease; null: the squad's, or none.")
+    paths: list[str] = Field(default=[], description="What it reserves for as long as it is live.")
     outcome: Outcome | None
     reason: str | None
     started_at: datetime
@@ -221,6 +224,7 @@ class Claim(BaseModel):
     claim: ClaimHandle
     kind: AttemptKind = Field(description="`review`: the task's result is to be accepted or rejected.")
     lease_seconds: int | None = Field(description="Send a heartbeat well before; null: the claim never lapses.")
+    paths: list[str] = Field(default=[], description="What is reserved for it until it ends.")
     task: Task
     dependencies: list[TaskResult]
     children: list[TaskResult] = Field(description="What the tasks that it was split into came to, the newest 200.")
@@ -233,8 +237,21 @@ class Claims(BaseModel):
     unread: int = 0
 
 
-class ClaimNew(Incoming):
-    """How many tasks to claim."""
+class ClaimTaskNew(Incoming):
+    """How to hold a task."""
+
+    lease_seconds: fields.Lease | None = Field(
+        default=None, description="The lease of this attempt instead of the squad's; a person's claim has none."
+    )
+    paths: fields.Globs = Field(
+        default=[],
+        description="Globs from the root of the checkout, such as `src/**/*.py` or `docs/`: reserved until the attempt "
+        "ends, for it alone. A folder is all that is in it.",
+    )
+
+
+class ClaimNew(ClaimTaskNew):
+    """How many tasks to claim, and how to hold them; with `paths` only one."""
 
     limit: Whole = Field(default=1, ge=1, le=limits.CLAIMS)
 

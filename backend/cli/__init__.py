@@ -1,180 +1,33 @@
-"""The server's own verbs. The command loads this module when one of them is typed."""
+"""The server's own verbs, each in a module of its own that is loaded when it is typed: not all need a whole server."""
 
-import asyncio
-import logging
-import socket
-import tempfile
-from pathlib import Path
-from typing import Annotated
+import importlib
+from typing import Any, Final
 
 import typer
-import uvicorn
-from fastapi import FastAPI
+from typer.core import TyperGroup
 
-from agentsquad import local
-from backend import doctor as checks
-from backend.app import create_app
-from backend.cli import admin
-from backend.cli.sentences import out, sentences
-from backend.core import embedded
-from backend.core.database import Database
-from backend.core.errors import StartError
-from backend.core.settings import Settings, load
-from backend.demo import run as demonstration
-
-GRACE = 5  # seconds that requests may take to end when the server stops
-BACKLOG = 2048  # connections that wait while the server starts
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-app.add_typer(admin.app, name="admin")
+VERBS: Final = ("admin", "demo", "doctor", "serve", "stop")
 
 
-@app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address to bind to instead of SQUAD_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port instead of SQUAD_PORT; 0: any.")] = None,
-) -> None:
-    """Start the server: HTTP, log and sweeper, with the bundled PostgreSQL unless DATABASE_URL is set."""
-    with sentences():
-        settings = load()
-        level = log_from(settings.SQUAD_LOG_LEVEL)
-        make_home(settings.SQUAD_HOME)
-        listening = listen(host or settings.SQUAD_HOST, settings.SQUAD_PORT if port is None else port)
-        own = Database(settings)
-        if own.cluster:
-            own.cluster.ensure(lambda line: out.print(line, style="dim"))
-        own.open_sync()
-        own.sync_engine.dispose()
-        address = f"http://{_named(listening)}"
-        application = create_app(settings)
-        config = uvicorn.Config(
-            application,
-            loop="uvloop",
-            http="httptools",
-            log_config=None,
-            log_level=level,
-            access_log=level == "debug",
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE,
-        )
-        with local.announced(settings.SQUAD_HOME, address):
-            where = settings.SQUAD_HOME if own.cluster else checks.place(own.address)
-            out.print(f"Agent Squad on {address}   data in {where}   Ctrl-C stops the server", markup=False)
-            _run(application, uvicorn.Server(config), listening)
+def command(name: str) -> Any:
+    """Load one of them."""
+    return typer.main.get_command(importlib.import_module(f"{__name__}.{name}").app)
 
 
-def _run(application: FastAPI, server: uvicorn.Server, listening: socket.socket) -> None:
-    """Serve until a signal ends it.
+class Verbs(TyperGroup):
+    """They, by name until one of them is asked for."""
 
-    Raises:
-        StartError: the application refused to start.
-    """
-    # What it refused is said in one sentence, so the traceback that uvicorn logs isn't.
-    logging.getLogger("uvicorn.error").addFilter(lambda _: not hasattr(application.state, "refused"))
-    try:
-        server.run(sockets=[listening])
-    except SystemExit:
-        if hasattr(application.state, "refused"):
-            raise StartError(application.state.refused.detail) from None
-        raise
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  (typer's)
+        """All names."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  (typer's)
+        """One of them."""
+        return command(cmd_name) if cmd_name in VERBS else None
 
 
-def log_from(level: str) -> str:
-    """Log to stderr what is at least that severe; answers the level of other people's loggers.
-
-    Their news of a start that goes well are shown only to who debugs.
-    """
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    others = "warning" if level == "info" else level
-    for name in ("alembic", "backend.core.pool"):  # SQLAlchemy names a pool's logger after our class
-        logging.getLogger(name).setLevel(others.upper())
-    return others
+app = typer.Typer(cls=Verbs)
 
 
-def make_home(home: Path) -> None:
-    """Make the folder of keys and data, for nobody else.
-
-    Raises:
-        StartError: it can't be made or written to.
-    """
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            pass
-    except OSError as error:
-        raise StartError(f"{home} can't be used ({error.strerror}); give another folder in SQUAD_HOME.") from None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens before anything else is started: two that are only bound may share a port.
-
-    Raises:
-        StartError: the port is taken, or the address isn't this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise StartError(
-            f"{host}:{port} can't be used ({error.strerror}); "
-            "give another port with --port or SQUAD_PORT, or stop what holds it."
-        ) from None
-    return listening
-
-
-def _named(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-@app.command()
-def stop() -> None:
-    """Stop the servers of this home folder and its bundled PostgreSQL."""
-    with sentences():
-        settings = load()
-        stopped = stop_all(settings)
-        out.print("Stopped." if stopped else "Nothing was running.")
-
-
-def stop_all(settings: Settings) -> bool:
-    """End every server of the home folder, then the bundled PostgreSQL. Answers whether there was one."""
-    try:
-        servers = local.stop(settings.SQUAD_HOME)
-    except TimeoutError as error:
-        raise StartError(str(error)) from None
-    cluster = embedded.cluster_of(settings)
-    return bool(cluster and cluster.stop()) or servers
-
-
-@app.command()
-def doctor() -> None:
-    """Look for what would keep the server from starting, and say what to do about it."""
-    with sentences():
-        findings = checks.examine(load())
-        for finding in findings:
-            mark, style = ("✓", "green") if finding.well else ("✗", "red")
-            out.print(f"[{style}]{mark}[/] ", end="")
-            out.print(finding.sentence, markup=False)
-        if not all(finding.well for finding in findings):
-            raise typer.Exit(1)
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path | None, typer.Argument(help="Python source to review; by default this program's.")] = None,
-    report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.md"),
-    picture: Annotated[Path | None, typer.Option(help="Where an SVG of board and log goes.")] = None,
-) -> None:
-    """See a squad review real source while workers and the server are killed on the way."""
-    with sentences():
-        given = (folder or _own_source()).expanduser().absolute()
-        asyncio.run(demonstration.run(given, report.expanduser().absolute(), picture))
-
-
-def _own_source() -> Path:
-    """The project where it lies as a whole, else the server's package."""
-    package = Path(__file__).parents[1]
-    return package.parent if (package.parent / "pyproject.toml").exists() else package
+@app.callback()
+def _root() -> None: ...

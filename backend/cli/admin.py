@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from agentsquad import local
-from backend.app import keep_key
+from backend import keyfile
 from backend.backup import restoring, saving
 from backend.cli.sentences import out, sentences
 from backend.core.database import Database
@@ -63,7 +63,7 @@ async def _key(settings: Settings) -> None:
     own = Database(settings)
     try:
         await own.open()
-        await own.transact(users.recover, lambda secret: keep_key(settings.SQUAD_HOME, secret))
+        await own.transact(users.recover, lambda secret: keyfile.keep(settings.SQUAD_HOME, secret))
     finally:
         await own.close()
 

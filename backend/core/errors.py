@@ -13,6 +13,7 @@ SquadError
 │   ├── Archived          the squad is, and takes no writes
 │   ├── Paused            the member or the squad is, and claims nothing
 │   ├── LostClaim         the claim is no longer the live one
+│   ├── Reserved          a live attempt reserves an overlapping path
 │   └── WrongStatus       the board's table doesn't allow it from here
 ├── Overloaded            the database didn't answer in time: try again
 └── StartError            the server can't start, or run on, as it is set up
@@ -114,6 +115,12 @@ class LostClaim(Conflict):
     """The claim is no longer the live one; nothing happened."""
 
     code = "lost_claim"
+
+
+class Reserved(Conflict):
+    """A live attempt of the squad reserves a path that overlaps with one that was asked for."""
+
+    code = "reserved"
 
 
 class WrongStatus(Conflict):

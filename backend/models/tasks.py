@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Uuid, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.models.base import Base, Created, Timed
@@ -135,7 +135,7 @@ class Dependency(Base):
 
 
 class Attempt(Base):
-    """One claim of a task, from its start to how it ended."""
+    """One claim of a task, from its start to how it ended. Its `paths` are reserved for as long as it is live."""
 
     __tablename__ = "attempts"
 
@@ -144,6 +144,8 @@ class Attempt(Base):
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(default="work", server_default=text("'work'"))
     member_id: Mapped[UUID]
+    lease_seconds: Mapped[int | None]
+    paths: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=text("'{}'"))
     outcome: Mapped[str | None]
     reason: Mapped[str | None]
     started_at: Mapped[Created]
@@ -165,5 +167,11 @@ class Attempt(Base):
             "task_number",
             unique=True,
             postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index(
+            "ix_attempts_reserved",
+            "squad_id",
+            "task_number",
+            postgresql_where=text("ended_at IS NULL AND paths <> '{}'"),
         ),
     )

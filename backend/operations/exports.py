@@ -53,8 +53,9 @@ _ROWS: Final = {
     ),
     "attempt": (
         """
-        'task', a.task_number, 'attempt', a.attempt, 'kind', a.kind, 'member', m.name, 'outcome', a.outcome,
-        'reason', a.reason, 'started_at', a.started_at, 'ended_at', a.ended_at
+        'task', a.task_number, 'attempt', a.attempt, 'kind', a.kind, 'member', m.name,
+        'lease_seconds', a.lease_seconds, 'paths', a.paths, 'outcome', a.outcome, 'reason', a.reason,
+        'started_at', a.started_at, 'ended_at', a.ended_at
         """,
         """
         attempts a JOIN members m ON (m.squad_id, m.id) = (a.squad_id, a.member_id)

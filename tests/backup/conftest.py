@@ -1,7 +1,8 @@
 """Databases that are saved and restored by the command, and what is in them."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import psutil
 import psycopg2
 import pytest
 
+from backend.backup.saving import save
 from backend.core.database import Database
+from backend.core.settings import Settings
 from tests.cli.conftest import asq, home, start  # noqa: F401  (fixtures)
 from tests.conftest import new_database
 from tests.operations.everything import fill
@@ -42,12 +45,14 @@ def locked(url: str, table: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[Non
 
 
 def child(parent: int, name: str) -> psutil.Process:
-    """A program that the command has started, once it has asked the database for something."""
+    """The program that the command has started to work on the database: before it, one is asked for its version."""
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
-        found = [each for each in psutil.Process(parent).children() if each.name() == name]
-        if found:
-            return found[0]
+        for each in psutil.Process(parent).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # or has just ended
+                program, *arguments = each.cmdline() or [""]
+                if Path(program).name == name and arguments != ["--version"]:
+                    return each
         time.sleep(0.01)
     raise AssertionError(f"no {name}")
 
@@ -84,9 +89,10 @@ def target(server_url: str, template: str, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def saved(filled: str, asq: Callable[..., "object"], tmp_path: Path) -> Path:  # noqa: F811  (a fixture)
+def saved(filled: str, home: Path, tmp_path: Path) -> Path:  # noqa: F811  (a fixture)
     """A backup of it."""
     file = tmp_path / "saved"
-    asq("admin", "backup", str(file))
-    assert file.exists()
+    own = Database(Settings(DATABASE_URL=filled, SQUAD_HOME=home))
+    save(own, file)
+    own.sync_engine.dispose()
     return file

@@ -21,6 +21,7 @@ from backend.backup.restoring import restore
 from backend.backup.saving import save
 from backend.backup.tools import Tools
 from backend.core.database import Database
+from backend.core.embedded import accounts
 from backend.core.errors import StartError
 from backend.core.settings import Settings
 from backend.core.urls import Address
@@ -99,6 +100,35 @@ def test_a_pg_dump_that_dies_leaves_nothing(filled: str, start: Start, tmp_path:
     assert said.startswith("pg_dump failed (")
     assert process.returncode == 1
     assert not list(tmp_path.glob("saved*"))
+
+
+def test_a_pg_dump_that_dies_as_it_starts_leaves_nothing(
+    filled: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dying(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], **more: Any) -> None:
+            super().__init__(command, **more)
+            if command[1:] != ["--version"]:
+                self.kill()
+
+    monkeypatch.setattr(subprocess, "Popen", Dying)
+    with locked(filled, "messages"), pytest.raises(StartError, match=r"pg_dump failed \(signal 9\)"):
+        save(Database(Settings(DATABASE_URL=filled, SQUAD_HOME=home)), tmp_path / "saved")
+    assert not list(tmp_path.glob("saved*"))
+
+
+def test_the_program_that_works_is_not_the_one_that_was_asked_for_its_version(server_url: str) -> None:
+    """Whoever kills that one, which may have ended and not be waited for, kills nothing: the other one works on."""
+    script = (
+        "import subprocess, sys; asked = subprocess.Popen([sys.argv[1], '--version'], stdout=subprocess.DEVNULL); "
+        "works = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE); works.wait()"
+    )
+    command = [str(accounts.binaries() / "psql"), server_url]
+    with subprocess.Popen([sys.executable, "-c", script, *command]) as process:
+        try:
+            assert child(process.pid, "psql").cmdline() == command
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_leaves_nothing(filled: str, start: Start, tmp_path: Path) -> None:

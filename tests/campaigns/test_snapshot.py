@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,14 +23,14 @@ from tests.campaigns.crew import Crew, Journal, Team, eventually, found, say
 from tests.conftest import SCALE
 from tests.defects import changed, install
 
-SQUADS: Final = 8
+SQUADS: Final = 8 if SCALE >= 10 else 4
 PROCESSES: Final = 2
-RATE: Final = 500 / SQUADS  # tasks a second and squad
+RATE: Final = 62.5  # tasks a second and squad
 BATCH: Final = 10
 EARLY: Final = 15  # tasks of a squad, while whose board is almost empty; PostgreSQL keeps the plans that it makes then
 LATER: Final = 300  # that nobody takes
 SECONDS: Final = 120 if SCALE >= 10 else 4
-LEAST: Final = 0 if SCALE >= 10 else 2400  # tasks of a stretch, however busy the machine is
+LEAST: Final = 0 if SCALE >= 10 else 300 * SQUADS  # tasks of a stretch, however busy the machine is
 STEPS: Final = 80  # entries of one index that a task may take from its creation to its end; a mark is 50 behind
 ENTRIES: Final = "SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE relname IN ('tasks', 'attempts')"
 
@@ -111,10 +111,9 @@ async def founded(database: Database, number: int) -> Team:
     return replace(team, members=(Actor(member_id=member, squad_id=team.squad.id),))
 
 
-async def campaign(database: Database, folder: Path, *, held: bool = True) -> list[Stretch]:
-    """Work for a while without and, if it is `held`, for as long with an old snapshot."""
+async def campaign(database: Database, folder: Path, *stretches: bool) -> list[Stretch]:
+    """Work for a stretch of time with an old snapshot held, or without, or for several such stretches."""
     teams = [await founded(database, number) for number in range(SQUADS)]
-    stretches: list[Stretch] = []
     with Crew(folder) as crew:
         for process in range(PROCESSES):
             crew.start(work, teams[process::PROCESSES], 3 * SECONDS + 60)
@@ -122,7 +121,7 @@ async def campaign(database: Database, folder: Path, *, held: bool = True) -> li
         async def all_work() -> bool:
             return all(len(worker.notes("took")) > 2 * EARLY * SQUADS / PROCESSES for worker in crew.workers)
 
-        async def stretch() -> None:
+        async def stretch() -> Stretch:
             before, began = await entries(database), time.monotonic()
             await asyncio.sleep(SECONDS)
             while sum(note["at"] >= began for note in crew.notes("took")) < LEAST:
@@ -131,15 +130,15 @@ async def campaign(database: Database, folder: Path, *, held: bool = True) -> li
             after, ended = await entries(database), time.monotonic()
             took = [note for note in crew.notes("took") if began <= note["at"] < ended]
             read = {index: (after[index] - before[index]) / len(took) for index in after}
-            stretches.append(Stretch(took, ended - began, read))
+            return Stretch(took, ended - began, read)
 
         await eventually(all_work, 60)
-        await stretch()
-        if held:
-            with old_snapshot(database.url):
-                await stretch()
+        done = []
+        for held in stretches:
+            with old_snapshot(database.url) if held else nullcontext():
+                done.append(await stretch())
         assert all(worker.process.is_alive() for worker in crew.workers)
-    return stretches
+    return done
 
 
 async def entries(database: Database) -> dict[str, int]:
@@ -149,7 +148,7 @@ async def entries(database: Database) -> dict[str, int]:
 
 
 async def test_an_old_snapshot_makes_no_way_longer(database: Database, tmp_path: Path) -> None:
-    without, held = await campaign(database, tmp_path / "crew")
+    without, held = await campaign(database, tmp_path / "crew", False, True)
     say(f"snapshot, without: {without.figures()}")
     say(f"snapshot, held for {SECONDS} s: {held.figures()}")
     read = ", ".join(f"{steps:.0f} of {index}" for index, steps in held.entries.items() if steps > 1)
@@ -166,13 +165,13 @@ async def installed(session: AsyncSession, functions: list[str]) -> None:
 
 async def test_control_a_lease_that_is_looked_for_by_number_is_a_long_way(database: Database, tmp_path: Path) -> None:
     await database.transact(installed, changed("lapse_tasks", ("ORDER BY lease_ends_at)", "ORDER BY number)")))
-    (without,) = await campaign(database, tmp_path / "crew", held=False)
+    (without,) = await campaign(database, tmp_path / "crew", False)
     assert [sentence.partition(":")[0] for sentence in without.long_ways()] == ["pk_tasks"]
     say(f"snapshot, control: {without.long_ways()[0]} entries for a task")
 
 
 async def test_control_without_marks_an_old_snapshot_makes_the_way_longer(database: Database, tmp_path: Path) -> None:
     await database.transact(installed, changed("claim_tasks", ("v_mark.number + 100", "v_mark.number + 1000000")))
-    _, held = await campaign(database, tmp_path / "crew")
+    (held,) = await campaign(database, tmp_path / "crew", True)
     assert [sentence.partition(":")[0] for sentence in held.long_ways()] == ["ix_tasks_claim_role"]
     say(f"snapshot, control: {held.long_ways()[0]} entries for a task")

@@ -85,3 +85,11 @@ def test_the_task_file_holds_the_task_and_the_claim() -> None:
         assert (file.stat().st_mode & 0o777) == 0o600
     assert (whole["number"], whole["title"], whole["claim"], whole["kind"]) == (7, "Käse \u2028", "7/1", "work")
     assert not file.exists()
+
+
+def test_a_prompt_names_what_is_reserved() -> None:
+    given = claim().model_copy(update={"paths": ["src/", "*.md"]})
+    said = "Change nothing but what is at these paths; it is reserved for you until you are done.\nsrc/\n*.md\n"
+    assert prompts.prompt(given).endswith(said)
+    assert json.loads(prompts.document(given))["paths"] == ["src/", "*.md"]
+    assert "Paths" not in prompts.prompt(claim())

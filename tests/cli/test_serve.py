@@ -14,7 +14,8 @@ import pytest
 
 from agentsquad import local
 from agentsquad.client import AsyncClient
-from backend import cli, doctor
+from backend import doctor
+from backend.cli import serve
 from backend.core.errors import StartError
 from backend.core.settings import load
 from backend.core.urls import Address
@@ -68,13 +69,13 @@ def test_a_taken_port_is_one_sentence(asq: Asq) -> None:
 
 
 def test_a_port_is_taken_before_its_server_answers() -> None:
-    with cli.listen("127.0.0.1", 0) as first:
+    with serve.listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         with pytest.raises(StartError, match="can't be used"):
-            cli.listen("127.0.0.1", port)
+            serve.listen("127.0.0.1", port)
         with socket.create_connection(("127.0.0.1", port), timeout=2):
             pass
-    cli.listen("127.0.0.1", port).close()
+    serve.listen("127.0.0.1", port).close()
 
 
 async def test_a_new_databases_key_replaces_none_for_good(

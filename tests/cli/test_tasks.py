@@ -118,3 +118,36 @@ def test_nothing_typed_can_be_read_is_said(refused: Refused) -> None:
     assert nul == "description can't be used: holds a NUL character; leave it out."
     huge = refused(2, "task", "create", "a", "-d", "-", stdin=b"x" * 300_000)
     assert huge.startswith("description can't be used: ")
+
+
+def test_a_claim_reserves_paths_for_as_long_as_it_lasts(say: Say, typed: Type) -> None:
+    for title in ("Cart", "Shop"):
+        say("task", "create", title)
+    claimed = say("task", "claim", "1", "--as", "ada", "--path", "src/**", "--path", "./docs/", "--lease", "900")
+    assert claimed == "ada holds #1 (attempt 1); lease 900 s; reserved: src/**, docs/: Cart"
+    refused = typed("task", "claim", "2", "--path", "src/a.py")
+    assert (refused.code, refused.out) == (5, "")
+    assert refused.err.startswith("src/a.py overlaps with src/**, which ada reserves for #1 (attempt 1) until ")
+    assert "; reserved: src/**, docs/" in say("task", "show", "1")
+    assert say("why", "1").endswith(" UTC; reserved: src/** and 1 more.")
+    assert "#1 ada 15 min Cart; reserved: src/**, docs/" in say("board", COLUMNS="300")
+    assert "ada claimed #1 (attempt 1); reserved: src/**, docs/." in say("log")
+    say("task", "release", "1", "--as", "ada")
+    assert "reserved" not in say("task", "show", "1")
+    assert "reserved" not in say("board")
+    assert say("task", "claim", "2", "--path", "src/a.py") == "owner holds #2 (attempt 1); reserved: src/a.py: Shop"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("--path", "/etc"), "paths.0 can't be used: begins at the root of the checkout, without a leading /."),
+        (("--path", ""), "paths.0 can't be used: String should have at least 1 character."),
+        (("--lease", "5"), "lease_seconds can't be used: Input should be greater than or equal to 30."),
+    ],
+)
+def test_what_cannot_be_reserved_is_one_sentence(
+    say: Say, refused: Refused, given: tuple[str, ...], sentence: str
+) -> None:
+    say("task", "create", "Cart")
+    assert refused(2, "task", "claim", *given) == sentence

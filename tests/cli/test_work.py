@@ -279,6 +279,38 @@ async def test_a_worker_that_slept_through_its_lease_is_told_and_changes_nothing
         assert (await tess.complete(claim.claim, "fresh")).result == "fresh"
 
 
+async def test_it_waits_while_somebody_else_reserves_its_paths_and_says_so_once(
+    squad: AsyncClient, start: Start, asq: Asq
+) -> None:
+    await given(squad, title="Held by the owner")
+    other = await squad.claim(1, paths=["src/"])
+    assert other is not None
+    await given(squad)
+    worker = start("work", "--as", "ada", "--once", "--path", "src/cart", "--path", "docs/", "--", "cat")
+    assert worker.stdout is not None
+    first = await asyncio.to_thread(worker.stdout.readline)
+    assert first == (
+        "src/cart overlaps with src/, which owner reserves for #1 (attempt 1) without a lease that could end; "
+        "wait for it, or claim with other paths. Trying again.\n"
+    )
+    await asyncio.sleep(2.5)  # seconds, in which it tries again
+    assert (await squad.task(2)).status == "todo"
+    await squad.complete(other.claim)
+    second, *rest = (await asyncio.to_thread(worker.stdout.read)).splitlines()
+    assert second.startswith("ada holds #2 (attempt 1); lease 1 s, renewed while the command runs")
+    assert rest == ["#2 is done"]
+    assert await asyncio.to_thread(worker.wait, 20) == 0
+    assert "Change nothing but what is at these paths" in (await squad.task(2)).result
+    assert (await squad.attempts(2))[0].paths == ["src/cart", "docs/"]
+
+
+async def test_a_worker_with_a_path_that_is_none_says_so_and_ends(squad: AsyncClient, asq: Asq) -> None:
+    done = await asyncio.to_thread(asq, "work", "--as", "ada", "--path", "../x", "--", "true")
+    assert (done.returncode, done.stderr) == (
+        2, "paths.0 can't be used: can't lead out with ..; begin at the root of the checkout.\n"
+    )  # fmt: skip
+
+
 def test_without_a_server_it_says_how_to_start_one(asq: Asq) -> None:
     done = asq("work", "--as", "ada", "--", "true", SQUAD_URL="http://127.0.0.1:9")
     assert done.returncode == 6

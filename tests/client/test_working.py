@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from agentsquad.client import AsyncClient, Held, Invalid, LostClaim, NotFound
+from agentsquad.client import AsyncClient, Held, Invalid, LostClaim, NotFound, Reserved
 from agentsquad.schemas.members import MemberEdit
 from agentsquad.schemas.squads import SquadEdit
 from agentsquad.schemas.tasks import Attempt, TaskNew
@@ -204,3 +206,53 @@ async def test_only_an_owner_adds_a_member(owner: AsyncClient) -> None:
     async with AsyncClient(member="ada") as nobody:
         with pytest.raises(NotFound):
             await nobody.claim()
+
+
+async def test_a_claim_reserves_paths_and_names_who_does(owner: AsyncClient, ada: AsyncClient) -> None:
+    await owner.create_tasks([TaskNew(title="Another")])
+    claim = await ada.claim(1, paths=["src/cart", "./docs/"], lease_seconds=600)
+    assert claim is not None
+    assert (claim.paths, claim.lease_seconds) == (["src/cart", "docs/"], 600)
+    for call in (owner.claim(paths="docs/api.md"), owner.claim(2, paths=["docs/api.md"], wait=5)):
+        with pytest.raises(Reserved) as refused:
+            await call
+        assert refused.value.code == "reserved"
+        assert {name: refused.value.fields[name] for name in ("task", "holder", "path", "other")} == {
+            "task": 1, "holder": "ada", "path": "docs/api.md", "other": "docs/",
+        }  # fmt: skip
+    free = await owner.claim(2, paths="src/shop")
+    assert free is not None
+    assert (free.paths, free.lease_seconds) == (["src/shop"], None)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"paths": ["/etc"]}, "paths.0 can't be used: begins at the root of the checkout, without a leading /."),
+        ({"paths": [""]}, "paths.0 can't be used"),
+        ({"lease_seconds": 0}, "lease_seconds can't be used"),
+    ],
+)
+async def test_what_cannot_be_reserved_is_refused_before_it_is_sent(how: dict[str, Any], why: str) -> None:
+    async with AsyncClient("http://127.0.0.1:9", "sqd_x", squad="web") as client:
+        for number in (None, 1):
+            with pytest.raises(Invalid, match=re.escape(why)):
+                await client.claim(number, **how)
+
+
+async def test_a_worker_waits_for_whoever_reserves_its_paths(
+    owner: AsyncClient, ada: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentsquad.client.working.RESERVED", 0.1)
+    await owner.create_tasks([TaskNew(title="Another")])
+    other = await owner.claim(2, paths="src/")
+    assert other is not None
+    async with contextlib.aclosing(ada.work(paths=["src/cart"])) as work:
+        coming = asyncio.create_task(anext(work))
+        await asyncio.sleep(0.5)
+        assert not coming.done()
+        assert (await owner.task(1)).status == "todo"
+        await owner.complete(other.claim)
+        held = await coming
+        assert (held.task.number, held.paths) == (1, ["src/cart"])
+        await held.complete()

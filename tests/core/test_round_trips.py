@@ -102,6 +102,11 @@ async def test_the_hot_writes_are_one_in_a_transaction(scene: Scene) -> None:
 
     assert await scene.turns(heartbeat) == 1 + BEGIN_AND_COMMIT
 
+    async def reserve() -> None:
+        await database.transact(tasks.claim, ada, squad, None, 1, ["src/"], 300)
+
+    assert await scene.turns(reserve) == 2 + BEGIN_AND_COMMIT
+
     async def fail() -> None:
         claim = held.pop()
         given = FailNew(claim=claim.claim, reason="no access", retry=False)

@@ -3,7 +3,7 @@
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from backend.app import app
 from backend.core import errors
 from backend.core.settings import Settings
 from backend.interfaces.http.errors import PLAIN, STATUS
+from backend.interfaces.mcp.server import TOOLS
 
 REPOSITORY = Path(__file__).parents[2]
 REFERENCE = (REPOSITORY / "docs/reference.md").read_text(encoding="utf-8")
@@ -40,14 +41,16 @@ def settings() -> Rows:
 def commands() -> Rows:
     """Every command, through the typer applications."""
 
-    def walk(group: Any, *path: str) -> Iterator[tuple[str, str]]:
-        for name, command in sorted(group.commands.items()):
+    def walk(commands: Mapping[str, Any], *path: str) -> Iterator[tuple[str, str]]:
+        for name, command in commands.items():
             if isinstance(command, TyperGroup):
-                yield from walk(command, *path, name)
+                yield from walk(command.commands, *path, name)
             else:
                 yield f"`asq {' '.join((*path, name))}`", str(command.help).strip().partition("\n")[0]
 
-    return sorted([*walk(typer.main.get_command(cli.app)), *walk(typer.main.get_command(server.app))])
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    return sorted(walk({**group.commands, **{name: server.command(name) for name in server.VERBS}}))
 
 
 def routes() -> Rows:
@@ -62,6 +65,10 @@ def routes() -> Rows:
         for method in route.methods or ()
     )
     return sorted(listed, key=lambda row: (row[1].strip("`").split("/"), row[0]))
+
+
+def tools() -> Rows:
+    return [(f"`{tool.name}`", first_line(tool.run)) for tool in TOOLS]
 
 
 def error_codes() -> Rows:
@@ -98,6 +105,7 @@ SECTIONS = {
     "Commands": commands,
     "Make targets": targets,
     "Routes": routes,
+    "Tools": tools,
     "Error codes": error_codes,
     "Kinds of event": event_kinds,
     "Limits": figures,
@@ -128,9 +136,7 @@ def test_a_line_that_is_gone_or_wrong_is_found() -> None:
 
 
 def test_the_command_knows_the_server_s_verbs() -> None:
-    group = typer.main.get_command(server.app)
-    assert isinstance(group, TyperGroup)
-    assert set(group.commands) == set(cli.SERVER)
+    assert set(server.VERBS) == set(cli.SERVER)
 
 
 def test_every_error_class_is_in_the_table() -> None:

@@ -27,8 +27,8 @@ SELECT jsonb_build_object(
         'worker', (SELECT name FROM named WHERE id = t.worker_id))), '{{}}')
         FROM tasks t WHERE t.squad_id = {squad}),
     'attempts', (SELECT coalesce(jsonb_object_agg(format('%s/%s', a.task_number, a.attempt), jsonb_build_object(
-        'kind', a.kind, 'member', n.name, 'outcome', a.outcome, 'reason', a.reason, 'started_at', a.started_at,
-        'ended_at', a.ended_at)), '{{}}')
+        'kind', a.kind, 'member', n.name, 'lease_seconds', a.lease_seconds, 'paths', a.paths, 'outcome', a.outcome,
+        'reason', a.reason, 'started_at', a.started_at, 'ended_at', a.ended_at)), '{{}}')
         FROM attempts a JOIN named n ON n.id = a.member_id WHERE a.squad_id = {squad}),
     'messages', (SELECT coalesce(jsonb_object_agg(m.position, jsonb_build_object('task', m.task_number,
         'body', m.body, 'at', m.sent_at, 'sender', (SELECT name FROM named WHERE id = m.sender_id),
@@ -103,7 +103,8 @@ def _task(state: State, event: Mapping[str, Any], verb: str, data: dict[str, Any
         return
     task, actor = state["tasks"][number], event["actor"]["member"]
     if verb == "claimed":
-        state["attempts"][f"{number}/{data['attempt']}"] = _begun(data["kind"], data["holder"], data["updated_at"])
+        own = _begun(data["kind"], data["holder"], data["updated_at"])
+        state["attempts"][f"{number}/{data['attempt']}"] = own | {key: data[key] for key in ("lease_seconds", "paths")}
     if "outcome" in data:
         own = state["attempts"].setdefault(
             f"{number}/{data['attempt']}", _begun("work", actor, data["updated_at"])
@@ -115,7 +116,8 @@ def _task(state: State, event: Mapping[str, Any], verb: str, data: dict[str, Any
 
 
 def _begun(kind: str, member: str | None, at: str) -> dict[str, Any]:
-    return {"kind": kind, "member": member, "outcome": None, "reason": None, "started_at": at, "ended_at": None}
+    told: dict[str, Any] = {"kind": kind, "member": member, "lease_seconds": None, "paths": [], "started_at": at}
+    return told | {"outcome": None, "reason": None, "ended_at": None}
 
 
 def _message(state: State, event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:

@@ -93,18 +93,18 @@ class Scene:
         made = await self.do(tasks.create, by or self.owner, self.squad, batch)
         return TasksMade.model_validate_json(made).items
 
-    async def claims(self, actor: Actor, number: int | None = None, limit: int = 1) -> list[Claim]:
+    async def claims(self, actor: Actor, number: int | None = None, limit: int = 1, **how: Any) -> list[Claim]:
         """Claim that task, or the next ones."""
-        claimed = await self.do(tasks.claim, actor, self.squad, number, limit)
+        claimed = await self.do(tasks.claim, actor, self.squad, number, limit, **how)
         return [] if claimed is None else Claims.model_validate_json(claimed).items
 
-    async def claim(self, actor: Actor, number: int | None = None) -> Claim | None:
+    async def claim(self, actor: Actor, number: int | None = None, **how: Any) -> Claim | None:
         """Claim the next task, or that one."""
-        return next(iter(await self.claims(actor, number)), None)
+        return next(iter(await self.claims(actor, number, **how)), None)
 
-    async def hold(self, actor: Actor, number: int | None = None) -> Claim:
+    async def hold(self, actor: Actor, number: int | None = None, **how: Any) -> Claim:
         """Claim what is surely there."""
-        claimed = await self.claim(actor, number)
+        claimed = await self.claim(actor, number, **how)
         assert claimed is not None
         return claimed
 

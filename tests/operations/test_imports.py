@@ -177,6 +177,16 @@ WRONG: dict[str, tuple[Callable[[File], Any], str]] = {
         lambda f: f.of("attempt", task=7, attempt=2).update(reason="yes"),
         "An attempt at #7 is not what the log tells",
     ),
+    "a path more": (
+        lambda f: f.of("attempt", task=11)["paths"].append("docs/"),
+        "An attempt at #11 is not what the log tells",
+    ),
+    "another lease": (
+        lambda f: f.of("attempt", task=11).update(lease_seconds=None),
+        "An attempt at #11 is not what the log tells",
+    ),
+    "a path that leads out": (put("attempt", paths=["../x"]), "paths"),
+    "a lease of a second": (put("attempt", lease_seconds=1), "lease_seconds"),
     "another text than was sent": (put("message", body="other"), "is not what the log tells"),
     "mail that is gone": (lambda f: f.drop("recipient", f.rows("recipient")[0]), "is not what the log tells"),
     "an answer that wasn't given": (

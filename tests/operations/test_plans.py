@@ -15,6 +15,7 @@ from sqlalchemy import text
 from agentsquad.schemas import limits
 from agentsquad.schemas.tasks import CompleteNew, HeartbeatNew, TaskNew
 from backend.core.database import Database
+from backend.core.errors import Reserved
 from backend.core.settings import Settings
 from backend.core.statements import ROWS, Query, Statement
 from backend.operations import events, keys, members, messages, squads, tasks
@@ -57,7 +58,7 @@ def position(back: int) -> tuple[Any, ...]:
 READS: Final[dict[str, Frozen]] = {
     "tasks.get": (tasks.get, (ADA, SQUAD, EACH), "pk_tasks", FEW),
     "tasks.get of the owner": (tasks.get, (OWNER, NAMED, EACH), "pk_tasks", FEW),
-    "tasks.board": (tasks.board, (ADA, SQUAD), "ix_tasks_board pk_dependencies pk_events pk_tasks", CARDS),
+    "tasks.board": (tasks.board, (ADA, SQUAD), "ix_tasks_board pk_attempts pk_dependencies pk_events pk_tasks", CARDS),
     "tasks.page": (tasks.page(), (ADA, SQUAD, Wanted(), EACH // 2, PAGE), "pk_tasks", SOME),
     "tasks.page status": filtered("status", "todo", "ix_tasks_board"),
     "tasks.page role": filtered("role", "rare", "ix_tasks_role"),
@@ -102,6 +103,12 @@ READS: Final[dict[str, Frozen]] = {
         messages.page("task"),
         (ADA, SQUAD, 0, PAGE, EACH // 2),
         "ix_messages_task ix_recipients_position pk_tasks",
+        SOME,
+    ),
+    "messages.thread_end": (
+        messages.thread_end,
+        (ADA, SQUAD, EACH // 2, PAGE),
+        "ix_messages_task ix_recipients_position",
         SOME,
     ),
     "messages.inbox": (messages.inbox(), (ADA, SQUAD, ME, 0, PAGE), "pk_messages pk_recipients", SOME),
@@ -217,6 +224,20 @@ async def test_a_task_is_claimed_kept_and_handed_in_by_indexes(database: Databas
         assert misplanned(await watch.told(), HOLD, FEW) == []
         await tasks.complete(watch.db, NOBODY, SQUAD, number, CompleteNew(claim=handle, result="done"))
         assert misplanned(await watch.told(), COMPLETE, FEW) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_is_reserved_is_found_by_its_index(database: Database, mode: Mode) -> None:
+    reserved = {
+        "a.paths <> '{}'": "ix_attempts_reserved pk_tasks",
+        "lease_ends_at <= p_now AND lease_ends_at >=": "ix_tasks_lease",
+    }
+    async with watched(database, mode) as watch:
+        await tasks.claim(watch.db, NOBODY, SQUAD, None, 1, ["src/"])
+        await watch.told()
+        with pytest.raises(Reserved):
+            await tasks.claim(watch.db, NOBODY, SQUAD, None, 1, ["src/"])
+        assert misplanned(await watch.told(), reserved, FEW) == []
 
 
 @pytest.mark.parametrize("mode", MODES)

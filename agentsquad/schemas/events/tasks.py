@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from agentsquad.schemas.events.base import BaseEvent, Data
 from agentsquad.schemas.fields import Json
 from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Outcome, Status, TaskFacts
@@ -49,9 +51,11 @@ class TaskUpdated(BaseEvent):
 
 
 class ClaimedData(State):
-    """Whether the attempt is work or a review."""
+    """Whether the attempt is work or a review, its own lease if it has one, and what it reserves."""
 
     kind: AttemptKind
+    lease_seconds: int | None = None
+    paths: list[str] = Field(default=[])
 
 
 class TaskClaimed(BaseEvent):

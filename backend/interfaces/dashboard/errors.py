@@ -23,6 +23,7 @@ TABLE: Final[dict[type[errors.SquadError], tuple[int, str]]] = {
     errors.Archived: (409, "Archived"),
     errors.Paused: (409, "Paused"),
     errors.LostClaim: (409, "Too late"),
+    errors.Reserved: (409, "Reserved"),
     errors.WrongStatus: (409, "Not now"),
     errors.Overloaded: (503, "Busy"),
     errors.StartError: (503, "Not ready"),

@@ -28,6 +28,7 @@ STATUS: Final[dict[type[errors.SquadError], int]] = {
     errors.Archived: 409,
     errors.Paused: 409,
     errors.LostClaim: 409,
+    errors.Reserved: 409,
     errors.WrongStatus: 409,
     errors.Overloaded: 503,
     errors.StartError: 503,

@@ -56,10 +56,10 @@ async def tasks_claim_next(
     wait: Annotated[float, Query(ge=0, le=limits.WAIT, description="Seconds to wait for something to do.")] = 0,
 ) -> Response:
     """Claim the next tasks: assigned to the member, else of its role, else of no role; empty when there is none."""
-    limit = (given or schemas.ClaimNew()).limit
+    how = given or schemas.ClaimNew()
 
     async def attempt() -> Any:
-        return await writer.result(tasks.claim, squad, None, limit)
+        return await writer.result(tasks.claim, squad, None, how.limit, how.paths, how.lease_seconds)
 
     async def there() -> bool:
         return not await request.is_disconnected() and await still_known(request, writer.actor, squad)
@@ -101,9 +101,12 @@ async def tasks_attempts(database: Db, actor: Who, squad: InSquad, number: Numbe
 
 
 @router.post("/{number:digits}/claim", response_model=schemas.Claims)
-async def tasks_claim(writer: Writes, squad: InSquad, number: Number) -> Response:
+async def tasks_claim(
+    writer: Writes, squad: InSquad, number: Number, given: schemas.ClaimTaskNew | None = None
+) -> Response:
     """Claim this task, or its review."""
-    return await writer.write(tasks.claim, squad, number)
+    how = given or schemas.ClaimTaskNew()
+    return await writer.write(tasks.claim, squad, number, 1, how.paths, how.lease_seconds)
 
 
 @router.post("/{number:digits}/heartbeat", response_model=schemas.Heartbeat)

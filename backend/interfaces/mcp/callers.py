@@ -8,16 +8,17 @@ import orjson
 from starlette.datastructures import Headers, State
 
 from backend.core.database import Database
-from backend.core.errors import Forbidden, NotFound, Overloaded, Unauthenticated
+from backend.core.errors import Invalid, NotFound, Overloaded, Unauthenticated
 from backend.core.statements import AnySelect, Query
 from backend.interfaces.credentials import Credentials
 from backend.live.feed import Feed
-from backend.operations import events, idempotency, members
+from backend.operations import events, idempotency, members, tasks
 from backend.operations.access import Actor, SquadRef
 
-NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`; `asq connect` makes one."  # noqa: S105  (a sentence)
-NO_MEMBER: Final = "This is a user's key; MCP is for members: `asq connect` makes a member token."
+NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`."  # noqa: S105  (a sentence)
+NO_MEMBER: Final = "This is a user's key, and MCP is for members."
 SELF: Final = "client"
+KEY: Final = 255  # characters of an Idempotency-Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,18 @@ class Caller:
         """Whom a request's headers stand for.
 
         Raises:
-            Unauthenticated: no token, or none that is known.
-            Forbidden: it is a user's key.
+            Unauthenticated: no token, or none that is known, or a user's key.
+            Invalid: its own name for the request is empty or too long.
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(NO_TOKEN)
+        key = headers.get("idempotency-key")
+        if key is not None and not 0 < len(key) <= KEY:
+            raise Invalid(f"The Idempotency-Key has 1 to {KEY} characters.")
         actor = await state.credentials.actor(token.strip())
         if actor.squad_id is None:
-            raise Forbidden(NO_MEMBER)
+            raise Unauthenticated(NO_MEMBER)
         return cls(
             database=state.database,
             feed=state.feed,
@@ -65,13 +69,13 @@ class Caller:
             actor=actor,
             squad=SquadRef(actor.squad_id, None),
             token=token.strip(),
-            key=headers.get("idempotency-key"),
+            key=key,
             beats=headers.get("squad-heartbeat") == SELF,
         )
 
     async def seen(self) -> None:
         """Note that it was there; unless it does so itself, that renews the leases of what it claimed here."""
-        await self.database.transact(members.see, self.actor, self.squad)
+        await self.database.transact(members.see if self.beats else tasks.renew, self.actor, self.squad)
 
     async def read(self, query: Query, *values: object, missing: str = "Squad not found") -> Any:
         """The row of a read, as JSON.

@@ -5,13 +5,13 @@ So any server process answers any request, and a token that is revoked is refuse
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.datastructures import Headers, State
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentsquad.schemas import limits
@@ -21,8 +21,10 @@ from backend.interfaces.mcp.callers import Caller
 from backend.interfaces.mcp.server import CALLER
 
 ADDRESS: Final = "/mcp"
-NO_METHOD: Final = {"code": "method_not_allowed", "detail": "MCP is spoken by POST here: nothing else comes by itself."}
-STRANGE: Final = {"code": "forbidden", "detail": "This request came from a web page of another host."}
+LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+NO_METHOD: Final = "MCP is spoken by POST here: nothing comes by itself."
+STRANGE: Final = "This request came from a web page of another host."
+_PORT: Final = re.compile(r":\d+$")
 
 
 class Door:
@@ -46,11 +48,13 @@ class Door:
             await self._app(scope, receive, send)
 
     async def _inside(self, scope: Scope) -> Any:
+        # Space around a header's value is no part of it (RFC 9110, 5.5), and uvicorn's parser leaves what follows.
+        scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]
         headers = Headers(scope=scope)
-        if not _is_ours(headers):
-            return JSONResponse(STRANGE, 403)
+        if not _is_ours(headers, scope.get("server")):
+            return errors.refusal(403, STRANGE, {"code": "forbidden"})
         if scope["method"] != "POST":
-            return JSONResponse(NO_METHOD, 405, {"Allow": "POST"})
+            return errors.refusal(405, NO_METHOD, {"code": "method_not_allowed"}, Allow="POST")
         try:
             scope[CALLER] = await Caller.of(self._state, headers)
         except SquadError as error:
@@ -80,7 +84,14 @@ async def opened(server: Server[Any], state: State) -> AsyncIterator[None]:
         await asyncio.wait([running])
 
 
-def _is_ours(headers: Headers) -> bool:
-    """Whether no browser says that the request comes from another host's page."""
-    origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2] == headers.get("host")
+def _is_ours(headers: Headers, server: tuple[str, int | None] | None) -> bool:
+    """Whether no browser says that the request comes from another host's page.
+
+    A page may be served under a name that leads here only now: to it, we are its own host. So what reaches this machine
+    from itself and comes from a browser has to call it by a name of this machine.
+    """
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is None:
+        return True
+    by_itself = server is not None and server[0] in LOCAL
+    return origin.partition("://")[2] == host and (not by_itself or _PORT.sub("", host) in LOCAL)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agentsquad.schemas import limits
 from agentsquad.schemas.tasks import (
     AcceptNew,
     AskNew,
@@ -15,8 +16,7 @@ from agentsquad.schemas.tasks import (
 )
 from backend.core.errors import Invalid
 from backend.interfaces.mcp.callers import Caller
-from backend.interfaces.mcp.shapes import Asked, Changed, Claimed, ClaimWanted, Result, Verdict
-from backend.interfaces.mcp.tasks import whole
+from backend.interfaces.mcp.shapes import Asked, Changed, Claimed, ClaimWanted, Full, Result, Verdict
 from backend.operations import tasks
 
 NONE = "Nothing to do for you now: call wait."
@@ -32,7 +32,8 @@ async def claim_task(caller: Caller, given: ClaimWanted) -> Claimed:
     files that others may change too, reserve them with `paths`. On `reserved`, `wrong_status` or `forbidden` take
     another task.
     """
-    claimed = await caller.write(tasks.claim, given.number, 1)
+    lease = given.lease_seconds or (None if caller.beats else limits.LEASE_CALLS)
+    claimed = await caller.write(tasks.claim, given.number, 1, given.paths, lease)
     if claimed is None:
         return Claimed(next=NONE, unread=await caller.unread())
     item = claimed["items"][0]
@@ -40,7 +41,8 @@ async def claim_task(caller: Caller, given: ClaimWanted) -> Claimed:
         claim=item["claim"],
         kind=item["kind"],
         lease_seconds=item["lease_seconds"],
-        task=whole(item["task"]),
+        paths=item["paths"],
+        task=Full.model_validate(item["task"]),
         dependencies=[Result.model_validate(each) for each in item["dependencies"]],
         children=[Result.model_validate(each) for each in item["children"]],
         next=REVIEW if item["kind"] == "review" else WORK,

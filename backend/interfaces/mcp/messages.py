@@ -1,12 +1,15 @@
 """Messages as tools."""
 
+from typing import Final
+
 from agentsquad.schemas.messages import AcknowledgeNew, MessageNew
 from backend.interfaces.mcp.callers import Caller
 from backend.interfaces.mcp.shapes import InboxWanted, Post, Posts, Sent
 from backend.operations import messages
 from backend.operations.access import ME, MemberRef
 
-AT_ONCE = 20  # messages in one answer
+AT_ONCE: Final = 20  # messages in one answer
+SIZE: Final = 64 * 1024  # characters of them, but for the first one
 
 
 async def send_message(caller: Caller, given: MessageNew) -> Sent:
@@ -29,9 +32,11 @@ async def fetch_inbox(caller: Caller, given: InboxWanted) -> Posts:
     if given.acknowledge:
         await caller.write(messages.acknowledge, ME, AcknowledgeNew(messages=given.acknowledge))
     page = await caller.read(messages.inbox("unread"), MemberRef.parse(ME), 0, AT_ONCE)
-    return Posts(items=[post(each) for each in page["items"]], more=page["next"] is not None, unread=page["unread"])
-
-
-def post(message: dict[str, object]) -> Post:
-    """A message, small."""
-    return Post.model_validate({"message": message["position"]} | message)
+    posts: list[Post] = []
+    size = 0
+    for each in page["items"]:
+        size += len(each["body"])
+        if posts and size > SIZE:
+            break
+        posts.append(Post.model_validate({"message": each["position"]} | each))
+    return Posts(items=posts, more=page["unread"] > len(posts), unread=page["unread"])

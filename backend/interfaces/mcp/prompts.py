@@ -5,6 +5,8 @@ from typing import Final
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, GetPromptResult, Prompt, PromptMessage, TextContent
 
+from backend.core.errors import SquadError
+from backend.interfaces.mcp import errors
 from backend.interfaces.mcp.callers import Caller
 from backend.interfaces.mcp.members import whoami
 from backend.interfaces.mcp.shapes import Nothing
@@ -28,11 +30,15 @@ async def get(caller: Caller, name: str) -> GetPromptResult:
     """The prompt, for the caller.
 
     Raises:
-        MCPError: there is no other one.
+        MCPError: there is no other one, or the database didn't answer.
     """
     if name != START.name:
         raise MCPError(code=INVALID_PARAMS, message=f"There is no such prompt; there is {START.name}.")
-    me = await whoami(caller, Nothing())
+    try:
+        await caller.seen()
+        me = await whoami(caller, Nothing())
+    except SquadError as error:
+        raise errors.of_protocol(error) from None
     text = TEXT.format(name=me.name, role=me.role or "a member", squad=me.squad, instructions=me.instructions)
     message = PromptMessage(role="user", content=TextContent(type="text", text=text))
     return GetPromptResult(description=START.description, messages=[message])

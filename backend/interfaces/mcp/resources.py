@@ -34,9 +34,10 @@ async def read(caller: Caller, uri: str) -> ReadResourceResult:
         MCPError: there is none at that address, or not for the caller.
     """
     try:
+        await caller.seen()
         body = await _body(caller, uri)
     except SquadError as error:
-        raise MCPError(code=INVALID_PARAMS, message=error.detail, data=errors.body(error) | {"uri": uri}) from None
+        raise errors.of_protocol(error) from None
     if body is None:
         raise MCPError(code=INVALID_PARAMS, message="There is no such resource.", data={"uri": uri})
     return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=JSON, text=body.decode())])

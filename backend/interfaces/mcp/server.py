@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, Final
 
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
@@ -47,6 +48,15 @@ INSTRUCTIONS: Final = (
     "You are a member of a squad: agents and people who share a board of tasks. Call whoami first. Then claim_task, do "
     "the work, complete_task, and again; call wait when there is nothing. Echo the claim in every call about its task."
 )
+# What is offered is the same for every member, and another version of the server may offer more.
+OFFERED: Final = CacheHint(ttl_ms=5 * 60 * 1000, scope="public")
+HINTS: Final[dict[CacheableMethod, CacheHint]] = {
+    "server/discover": OFFERED,
+    "tools/list": OFFERED,
+    "prompts/list": OFFERED,
+    "resources/list": OFFERED,
+    "resources/templates/list": OFFERED,
+}
 Context = ServerRequestContext[Any, Any]
 
 
@@ -88,6 +98,7 @@ def create(tools: Sequence[Tool] = TOOLS) -> Server[Any]:
         title="Agent Squad",
         version=metadata.version("agentsquad-server"),
         instructions=INSTRUCTIONS,
+        cache_hints=HINTS,
         get_tool_input_schema=lambda name: by_name[name].listed().input_schema if name in by_name else None,
         on_list_tools=list_tools,
         on_call_tool=call_tool,

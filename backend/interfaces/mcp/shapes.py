@@ -1,12 +1,24 @@
 """What tools take and answer where it differs from the schemas of the wire: small, as a model reads all of it."""
 
-from typing import Any
+import json
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from agentsquad.schemas import limits
-from agentsquad.schemas.fields import ClaimHandle, Incoming, Name, Number, Position, Role, Text, Whole
-from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Status
+from agentsquad.schemas.fields import ClaimHandle, Globs, Incoming, Lease, Name, Number, Position, Role, Text, Whole
+from agentsquad.schemas.tasks import AttemptKind, BlockedOn, ClaimTaskNew, Status
+
+SHORT: Final = 4_000  # characters of what stands beside the answer proper
+
+
+def _cut(value: Any) -> Any:
+    """What is long as the beginning of its text."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= SHORT else f"{text[:SHORT]}… (cut: {len(text) - SHORT} characters more)"
+
+
+Cut = Annotated[Any, AfterValidator(_cut)]
 
 
 class Nothing(Incoming):
@@ -21,7 +33,7 @@ class TasksWanted(Incoming):
     assignee: Name | None = None
     holder: Name | None = None
     parent: Number | None = None
-    limit: Whole = Field(default=20, ge=1, le=limits.PAGE_MAX)
+    limit: Whole = Field(default=20, ge=1, le=limits.PAGE)
     cursor: Whole = Field(default=0, ge=0, le=limits.NUMBER_MAX, description="`next` of the page before.")
 
 
@@ -31,10 +43,12 @@ class TaskWanted(Incoming):
     number: Number
 
 
-class ClaimWanted(Incoming):
-    """Which task to claim."""
+class ClaimWanted(ClaimTaskNew):
+    """Which task to claim, and how to hold it."""
 
     number: Number | None = Field(default=None, description="This task; without it the next one for you.")
+    lease_seconds: Lease | None = Field(default=None, description="How long you may be silent; 900 unless given.")
+    paths: Globs = Field(default=[], description="Globs from the repository's root, as src/**/*.py or docs/.")
 
 
 class Verdict(Incoming):
@@ -108,6 +122,12 @@ class Post(BaseModel):
     body: str
 
 
+class Note(Post):
+    """A message in a task's thread."""
+
+    body: Annotated[str, AfterValidator(_cut)]
+
+
 class Full(Line):
     """A task with all that it says."""
 
@@ -123,7 +143,7 @@ class Shown(Answer):
     """One task, and the end of its thread."""
 
     task: Full
-    thread: list[Post]
+    thread: list[Note] = Field(description="The last 20 messages; long ones are cut.")
 
 
 class Made(Answer):
@@ -138,7 +158,7 @@ class Result(BaseModel):
     number: int
     title: str
     status: Status
-    result: Any = None
+    result: Cut = Field(default=None, description="Cut if long; get_task has all.")
 
 
 class Claimed(Answer):
@@ -147,6 +167,7 @@ class Claimed(Answer):
     claim: str | None = Field(default=None, description="Echo it in every call about this task.")
     kind: AttemptKind | None = Field(default=None, description="review: accept or reject it with review_task.")
     lease_seconds: int | None = Field(default=None, description="How long you may be silent.")
+    paths: list[str] = Field(default=[], description="Reserved for you until the claim ends.")
     task: Full | None = None
     dependencies: list[Result] = []
     children: list[Result] = []

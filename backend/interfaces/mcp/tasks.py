@@ -1,11 +1,8 @@
 """The board as tools."""
 
-from typing import Any
-
 from agentsquad.schemas.tasks import TasksNew
 from backend.interfaces.mcp.callers import Caller
-from backend.interfaces.mcp.messages import post
-from backend.interfaces.mcp.shapes import Full, Line, Lines, Made, Shown, TasksWanted, TaskWanted
+from backend.interfaces.mcp.shapes import Full, Line, Lines, Made, Note, Shown, TasksWanted, TaskWanted
 from backend.operations import messages, tasks
 from backend.operations.tasks import Wanted
 
@@ -31,7 +28,8 @@ async def get_task(caller: Caller, given: TaskWanted) -> Shown:
     """
     found = await caller.value(tasks.get, given.number, missing=f"There is no task #{given.number}.")
     thread = await caller.read(messages.thread_end, given.number, THREAD)
-    return Shown(task=whole(found), thread=[post(each) for each in thread["items"]], unread=await caller.unread())
+    notes = [Note.model_validate({"message": each["position"]} | each) for each in thread["items"]]
+    return Shown(task=Full.model_validate(found), thread=notes, unread=await caller.unread())
 
 
 async def create_tasks(caller: Caller, given: TasksNew) -> Made:
@@ -45,8 +43,3 @@ async def create_tasks(caller: Caller, given: TasksNew) -> Made:
     """
     made = await caller.write(tasks.create, given.tasks, given.claim)
     return Made(items=[Line.model_validate(each) for each in made["items"]], unread=made["unread"])
-
-
-def whole(task: dict[str, Any]) -> Full:
-    """A task with all that it says."""
-    return Full.model_validate(task)

@@ -166,6 +166,27 @@ BEGIN
         DETAIL = (p_fields || jsonb_build_object('code', p_code))::text;
 END $$;
 """,
+    "reserved_paths": r"""
+-- What the live attempts of a squad reserve, for a claim that comes next in this transaction (reserving.py).
+-- It takes the squad's lock, so that nobody else claims or ends an attempt meanwhile, and lapses what is over: what is
+-- held then is live, also by a heartbeat that came in the last moment.
+CREATE OR REPLACE FUNCTION reserved_paths(
+    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    scope record;
+BEGIN
+    scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
+    PERFORM lapse_tasks(scope.squad_id);
+    RETURN (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('task', a.task_number, 'attempt', a.attempt, 'holder', m.name,
+            'until', t.lease_ends_at, 'paths', to_jsonb(a.paths)) ORDER BY a.task_number), '[]')
+        FROM attempts a
+        JOIN tasks t ON t.squad_id = a.squad_id AND t.number = a.task_number
+        JOIN members m ON m.squad_id = a.squad_id AND m.id = a.member_id
+        WHERE a.squad_id = scope.squad_id AND a.ended_at IS NULL AND a.paths <> '{}');
+END $$;
+""",
     "see_member": r"""
 -- Notes that a member was there, to five seconds: a poll that finds nothing to do writes nothing else.
 CREATE OR REPLACE FUNCTION see_member(p_squad uuid, p_member uuid) RETURNS void LANGUAGE sql AS $$
@@ -369,8 +390,11 @@ END $$;
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
 -- Numbers are looked up in an array instead of a join, and the children in an order (`+ 0`) that no index gives: so a
 -- generic plan that was made while the board was empty goes through no more than these. No row is locked: the squad is.
+-- The lease is this claim's own, if it asks for one. Whoever gives paths has looked who else reserves them
+-- (reserved_paths.sql), in this transaction.
 CREATE OR REPLACE FUNCTION claim_tasks(
-    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
+    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int,
+    p_lease int, p_paths text[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     scope record;
@@ -381,11 +405,15 @@ DECLARE
     v_events jsonb := '[]';
     v_items jsonb := '[]';
     v_mark marks;
+    v_own int;
+    v_lease int;
     t tasks;
 BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
     PERFORM lapse_tasks(scope.squad_id);
     v_now := clock_timestamp();
+    v_own := CASE WHEN scope.member_kind <> 'person' THEN p_lease END;
+    v_lease := CASE WHEN scope.member_kind <> 'person' THEN coalesce(v_own, scope.lease_seconds) END;
 
     IF p_number IS NOT NULL THEN
         SELECT * INTO t FROM tasks WHERE squad_id = scope.squad_id AND number = p_number;
@@ -422,8 +450,7 @@ BEGIN
         UPDATE tasks SET
             status = CASE status WHEN 'todo' THEN 'in_progress' ELSE status END,
             holder_id = scope.member_id, attempt = attempt + 1, updated_at = v_now,
-            lease_ends_at = CASE WHEN scope.member_kind <> 'person'
-                THEN v_now + make_interval(secs => scope.lease_seconds) END
+            lease_ends_at = CASE WHEN v_lease IS NOT NULL THEN v_now + make_interval(secs => v_lease) END
         WHERE squad_id = scope.squad_id AND number = v_number
         RETURNING * INTO t;
         -- The last queue's mark is at hand; another queue's is raised by a claim that ends there. A mark that moved
@@ -434,13 +461,15 @@ BEGIN
             PERFORM raise_mark(t.squad_id, v_mark.name, t.priority, t.number);
             v_mark := mark_of(t.squad_id, v_mark.name);
         END IF;
-        INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, started_at)
-        VALUES (t.squad_id, t.number, t.attempt, claim_kind(t), t.holder_id, v_now);
-        v_events := v_events || task_event(t, 'task.claimed', jsonb_build_object('kind', claim_kind(t)));
+        INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, lease_seconds, paths, started_at)
+        VALUES (t.squad_id, t.number, t.attempt, claim_kind(t), t.holder_id, v_own, p_paths, v_now);
+        v_events := v_events || task_event(t, 'task.claimed', jsonb_build_object(
+            'kind', claim_kind(t), 'lease_seconds', v_own, 'paths', to_jsonb(p_paths)));
         v_items := v_items || jsonb_build_object(
             'claim', format('%s/%s', t.number, t.attempt),
             'kind', claim_kind(t),
-            'lease_seconds', CASE WHEN t.lease_ends_at IS NOT NULL THEN scope.lease_seconds END,
+            'lease_seconds', v_lease,
+            'paths', to_jsonb(p_paths),
             'task', task_json(t),
             'dependencies', coalesce((
                 SELECT jsonb_agg(task_result(o) ORDER BY o.number)
@@ -727,7 +756,7 @@ BEGIN
     LOOP
         BEGIN
             t := hold_task(scope.squad_id, scope.member_id, v_claim.number, v_claim.attempt, '{in_progress,in_review}');
-            UPDATE tasks SET lease_ends_at = clock_timestamp() + make_interval(secs => scope.lease_seconds)
+            UPDATE tasks SET lease_ends_at = renewed(t, scope.lease_seconds)
             WHERE squad_id = t.squad_id AND number = t.number AND lease_ends_at IS NOT NULL
             RETURNING * INTO t;
             v_items := v_items || jsonb_build_object('claim', v_claim.claim, 'live', true, 'cancelled', false,
@@ -755,12 +784,19 @@ DECLARE
 BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name, false);
     t := hold_task(scope.squad_id, scope.member_id, p_number, p_attempt, '{in_progress,in_review}');
-    UPDATE tasks SET lease_ends_at = clock_timestamp() + make_interval(secs => scope.lease_seconds)
+    UPDATE tasks SET lease_ends_at = renewed(t, scope.lease_seconds)
     WHERE squad_id = t.squad_id AND number = t.number AND lease_ends_at IS NOT NULL
     RETURNING * INTO t;
     RETURN jsonb_build_object('claim', format('%s/%s', p_number, p_attempt), 'lease_ends_at', t.lease_ends_at,
         'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;
+
+-- The end of a task's lease from now on: by what its attempt asked for, else by the squad's.
+CREATE OR REPLACE FUNCTION renewed(t tasks, p_lease int) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT clock_timestamp() + make_interval(secs => coalesce((
+        SELECT a.lease_seconds FROM attempts a
+        WHERE a.squad_id = t.squad_id AND a.task_number = t.number AND a.attempt = t.attempt), p_lease))
+$$;
 """,
     "hold_task": r"""
 -- The fence: the task, if this attempt of it is live and the member's own; else `lost_claim`, and nothing
@@ -1236,6 +1272,7 @@ $$;
 CREATE OR REPLACE FUNCTION why_task(t tasks) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_holder text;
+    v_paths text[];
     v_tasks jsonb := '[]';
     v_members jsonb := '[]';
     v_names text;
@@ -1247,12 +1284,18 @@ DECLARE
     v_attempt attempts;
 BEGIN
     IF t.holder_id IS NOT NULL THEN
-        SELECT name INTO v_holder FROM members WHERE squad_id = t.squad_id AND id = t.holder_id;
+        SELECT name, (SELECT paths FROM attempts a
+            WHERE a.squad_id = t.squad_id AND a.task_number = t.number AND a.attempt = t.attempt)
+        INTO v_holder, v_paths
+        FROM members WHERE squad_id = t.squad_id AND id = t.holder_id;
         v_text := CASE WHEN t.status = 'in_review' THEN 'is reviewed by ' ELSE 'is held by ' END || v_holder
             || format(' (attempt %s) ', t.attempt) || CASE
                 WHEN t.lease_ends_at IS NULL THEN 'without a lease that could end'
                 WHEN t.lease_ends_at > clock_timestamp() THEN 'until ' || v_until || ' UTC'
-                ELSE 'no longer: the lease was over at ' || v_until || ' UTC' END;
+                ELSE 'no longer: the lease was over at ' || v_until || ' UTC' END
+            || CASE WHEN v_paths IS NULL OR v_paths = '{}' OR t.lease_ends_at <= clock_timestamp() THEN ''
+                ELSE '; reserved: ' || left(v_paths[1], 100) || CASE cardinality(v_paths) WHEN 1 THEN ''
+                    ELSE format(' and %s more', cardinality(v_paths) - 1) END END;
 
     ELSIF t.status IN ('todo', 'in_review') THEN
         v_role := CASE WHEN t.status = 'in_review' THEN t.review

@@ -56,6 +56,14 @@ def upgrade() -> None:
     op.add_column("api_keys", sa.Column("kind", sa.Text(), server_default=sa.text("'key'"), nullable=False))
     op.add_column("api_keys", sa.Column("expires_at", TIME, nullable=True))
     op.add_column("attempts", sa.Column("kind", sa.Text(), server_default=sa.text("'work'"), nullable=False))
+    op.add_column("attempts", sa.Column("lease_seconds", sa.Integer(), nullable=True))
+    op.add_column(
+        "attempts", sa.Column("paths", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False)
+    )
+    op.create_index(
+        "ix_attempts_reserved", "attempts", ["squad_id", "task_number"],
+        postgresql_where=sa.text("ended_at IS NULL AND paths <> '{}'"),
+    )  # fmt: skip
     for column in (
         sa.Column("blocked_by", postgresql.JSONB(none_as_null=True), nullable=True),
         sa.Column("review", sa.Text(), nullable=True),
@@ -135,7 +143,9 @@ def downgrade() -> None:
     _change_checks(new=False)
     for column in ("parent", "rejections", "worker_id", "review", "blocked_by"):
         op.drop_column("tasks", column)
-    op.drop_column("attempts", "kind")
+    op.drop_index("ix_attempts_reserved", "attempts")
+    for column in ("paths", "lease_seconds", "kind"):
+        op.drop_column("attempts", column)
     op.execute("DELETE FROM api_keys WHERE expires_at IS NOT NULL")  # the older program would take them for keys
     for column in ("expires_at", "kind"):
         op.drop_column("api_keys", column)

@@ -51,10 +51,11 @@ INSERT INTO dependencies (squad_id, task_number, depends_on)
 SELECT :squad, r.task, r.depends_on {_OF}(task int, depends_on int) WHERE i.kind = 'dependency' ORDER BY i.line
 """
 _ATTEMPTS: Final = f"""
-INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, outcome, reason, started_at, ended_at)
-SELECT :squad, r.task, r.attempt, r.kind, m.id, r.outcome, r.reason, r.started_at, r.ended_at
-{_OF}(task int, attempt int, kind text, member text, outcome text, reason text, started_at timestamptz,
-    ended_at timestamptz)
+INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, lease_seconds, paths, outcome, reason,
+    started_at, ended_at)
+SELECT :squad, r.task, r.attempt, r.kind, m.id, r.lease_seconds, r.paths, r.outcome, r.reason, r.started_at, r.ended_at
+{_OF}(task int, attempt int, kind text, member text, lease_seconds int, paths text[], outcome text, reason text,
+    started_at timestamptz, ended_at timestamptz)
 JOIN members m ON m.squad_id = :squad AND m.name = r.member
 WHERE i.kind = 'attempt' ORDER BY i.line
 """

@@ -37,7 +37,7 @@ _TOLD: Final = """(
         SELECT DISTINCT ON (v.key) v.key, v.value
         FROM events e CROSS JOIN LATERAL jsonb_each(e.data) v
         WHERE e.squad_id = t.squad_id AND e.task = t.number AND e.kind LIKE 'task.%'
-            AND v.key <> ALL ('{squad,assignee,holder,created_by,kind,outcome,reason,ended}')
+            AND v.key <> ALL ('{squad,assignee,holder,created_by,kind,lease_seconds,paths,outcome,reason,ended}')
         ORDER BY v.key, e.position DESC) f)"""
 _ENDED: Final = """EXISTS (
     SELECT FROM events e WHERE e.squad_id = a.squad_id AND e.task = a.task_number AND e.attempt = a.attempt
@@ -46,7 +46,9 @@ _ENDED: Final = """EXISTS (
 _BEGUN: Final = """EXISTS (
     SELECT FROM events e WHERE e.squad_id = a.squad_id AND e.task = a.task_number AND e.attempt = a.attempt
     AND CAST(e.data ->> 'updated_at' AS timestamptz) = a.started_at
-    AND (e.kind = 'task.claimed' AND e.data ->> 'kind' = a.kind OR e.kind = 'task.completed' AND a.kind = 'work'))"""
+    AND (e.kind = 'task.claimed' AND e.data ->> 'kind' = a.kind OR e.kind = 'task.completed' AND a.kind = 'work')
+    AND CAST(e.data ->> 'lease_seconds' AS int) IS NOT DISTINCT FROM a.lease_seconds
+    AND coalesce(e.data -> 'paths', '[]') = to_jsonb(a.paths))"""
 _SENT: Final = """
 SELECT coalesce(e.position, w.position)
 FROM (SELECT * FROM events WHERE squad_id = :squad AND kind = 'message.sent') e

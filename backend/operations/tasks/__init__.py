@@ -15,6 +15,7 @@ from backend.operations.tasks.holding import (
     heartbeat_all,
     reject,
     release,
+    renew,
     wait_for_children,
 )
 from backend.operations.tasks.making import ask, create
@@ -60,6 +61,7 @@ __all__ = [
     "relatives",
     "release",
     "remove_dependency",
+    "renew",
     "resume",
     "retry",
     "update",

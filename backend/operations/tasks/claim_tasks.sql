@@ -3,8 +3,11 @@
 -- Answers NULL when nothing is there to claim, also while the member or its squad is paused.
 -- Numbers are looked up in an array instead of a join, and the children in an order (`+ 0`) that no index gives: so a
 -- generic plan that was made while the board was empty goes through no more than these. No row is locked: the squad is.
+-- The lease is this claim's own, if it asks for one. Whoever gives paths has looked who else reserves them
+-- (reserved_paths.sql), in this transaction.
 CREATE OR REPLACE FUNCTION claim_tasks(
-    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int
+    p_user uuid, p_member uuid, p_home uuid, p_as text, p_squad uuid, p_name text, p_number int, p_limit int,
+    p_lease int, p_paths text[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     scope record;
@@ -15,11 +18,15 @@ DECLARE
     v_events jsonb := '[]';
     v_items jsonb := '[]';
     v_mark marks;
+    v_own int;
+    v_lease int;
     t tasks;
 BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name);
     PERFORM lapse_tasks(scope.squad_id);
     v_now := clock_timestamp();
+    v_own := CASE WHEN scope.member_kind <> 'person' THEN p_lease END;
+    v_lease := CASE WHEN scope.member_kind <> 'person' THEN coalesce(v_own, scope.lease_seconds) END;
 
     IF p_number IS NOT NULL THEN
         SELECT * INTO t FROM tasks WHERE squad_id = scope.squad_id AND number = p_number;
@@ -56,8 +63,7 @@ BEGIN
         UPDATE tasks SET
             status = CASE status WHEN 'todo' THEN 'in_progress' ELSE status END,
             holder_id = scope.member_id, attempt = attempt + 1, updated_at = v_now,
-            lease_ends_at = CASE WHEN scope.member_kind <> 'person'
-                THEN v_now + make_interval(secs => scope.lease_seconds) END
+            lease_ends_at = CASE WHEN v_lease IS NOT NULL THEN v_now + make_interval(secs => v_lease) END
         WHERE squad_id = scope.squad_id AND number = v_number
         RETURNING * INTO t;
         -- The last queue's mark is at hand; another queue's is raised by a claim that ends there. A mark that moved
@@ -68,13 +74,15 @@ BEGIN
             PERFORM raise_mark(t.squad_id, v_mark.name, t.priority, t.number);
             v_mark := mark_of(t.squad_id, v_mark.name);
         END IF;
-        INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, started_at)
-        VALUES (t.squad_id, t.number, t.attempt, claim_kind(t), t.holder_id, v_now);
-        v_events := v_events || task_event(t, 'task.claimed', jsonb_build_object('kind', claim_kind(t)));
+        INSERT INTO attempts (squad_id, task_number, attempt, kind, member_id, lease_seconds, paths, started_at)
+        VALUES (t.squad_id, t.number, t.attempt, claim_kind(t), t.holder_id, v_own, p_paths, v_now);
+        v_events := v_events || task_event(t, 'task.claimed', jsonb_build_object(
+            'kind', claim_kind(t), 'lease_seconds', v_own, 'paths', to_jsonb(p_paths)));
         v_items := v_items || jsonb_build_object(
             'claim', format('%s/%s', t.number, t.attempt),
             'kind', claim_kind(t),
-            'lease_seconds', CASE WHEN t.lease_ends_at IS NOT NULL THEN scope.lease_seconds END,
+            'lease_seconds', v_lease,
+            'paths', to_jsonb(p_paths),
             'task', task_json(t),
             'dependencies', coalesce((
                 SELECT jsonb_agg(task_result(o) ORDER BY o.number)

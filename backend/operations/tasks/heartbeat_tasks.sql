@@ -19,7 +19,7 @@ BEGIN
     LOOP
         BEGIN
             t := hold_task(scope.squad_id, scope.member_id, v_claim.number, v_claim.attempt, '{in_progress,in_review}');
-            UPDATE tasks SET lease_ends_at = clock_timestamp() + make_interval(secs => scope.lease_seconds)
+            UPDATE tasks SET lease_ends_at = renewed(t, scope.lease_seconds)
             WHERE squad_id = t.squad_id AND number = t.number AND lease_ends_at IS NOT NULL
             RETURNING * INTO t;
             v_items := v_items || jsonb_build_object('claim', v_claim.claim, 'live', true, 'cancelled', false,
@@ -47,9 +47,16 @@ DECLARE
 BEGIN
     scope := enter_squad(p_user, p_member, p_home, p_as, p_squad, p_name, false);
     t := hold_task(scope.squad_id, scope.member_id, p_number, p_attempt, '{in_progress,in_review}');
-    UPDATE tasks SET lease_ends_at = clock_timestamp() + make_interval(secs => scope.lease_seconds)
+    UPDATE tasks SET lease_ends_at = renewed(t, scope.lease_seconds)
     WHERE squad_id = t.squad_id AND number = t.number AND lease_ends_at IS NOT NULL
     RETURNING * INTO t;
     RETURN jsonb_build_object('claim', format('%s/%s', p_number, p_attempt), 'lease_ends_at', t.lease_ends_at,
         'unread', unread_messages(scope.squad_id, scope.member_id));
 END $$;
+
+-- The end of a task's lease from now on: by what its attempt asked for, else by the squad's.
+CREATE OR REPLACE FUNCTION renewed(t tasks, p_lease int) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT clock_timestamp() + make_interval(secs => coalesce((
+        SELECT a.lease_seconds FROM attempts a
+        WHERE a.squad_id = t.squad_id AND a.task_number = t.number AND a.attempt = t.attempt), p_lease))
+$$;

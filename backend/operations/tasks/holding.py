@@ -1,7 +1,9 @@
 """Claiming tasks, and what a holder does: everything carries the claim's handle, and only the live one counts."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
+from sqlalchemy import Table, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import (
@@ -18,24 +20,52 @@ from agentsquad.schemas.tasks import (
 )
 from backend.core.errors import Invalid
 from backend.core.jsons import dumps
+from backend.models import Attempt, Task
+from backend.operations import access
 from backend.operations.access import Actor, SquadRef
 from backend.operations.functions import on_board
+from backend.operations.tasks.reserving import overlapping
+
+_TASK: Final = cast("Table", Task.__table__)
 
 
 async def claim(
-    session: AsyncSession, actor: Actor, squad: SquadRef, number: int | None = None, limit: int = 1
+    session: AsyncSession,
+    actor: Actor,
+    squad: SquadRef,
+    number: int | None = None,
+    limit: int = 1,
+    paths: Sequence[str] = (),
+    lease_seconds: int | None = None,
 ) -> str | None:
     """Claim a task by its number, or the next ones that match. Answers `Claims` as JSON; None: nothing to do.
 
+    Args:
+        session: the transaction.
+        actor: who acts.
+        squad: in which squad.
+        number: which task.
+        limit: how many at most.
+        paths: what to reserve until the attempt ends, as `schemas.fields.Globs` leaves them; then only one is claimed.
+        lease_seconds: the attempt's own lease; None: the squad's. A person's claim has none.
+
     Raises:
+        Invalid: several are wanted, with paths.
         NotFound: no such squad or task.
         WrongStatus: the task named is not free.
         Forbidden: it is for another member or role, or a review of one's own work.
         Paused: the task was named, and the member or the squad is paused.
+        Reserved: there is something to claim, but a live attempt reserves what overlaps with the paths.
     """
+    if paths and limit != 1:
+        raise Invalid("With `paths` one task is claimed at once; leave out `limit`.", field="body.limit")
+    taken = await overlapping(session, actor, squad, paths) if paths else None
     claimed: str | None = await on_board(
-        session, "claim_tasks", actor, squad, ":number, :limit", number=number, limit=limit
-    )
+        session, "claim_tasks", actor, squad, ":number, :limit, :lease, :paths",
+        number=number, limit=limit, lease=lease_seconds, paths=list(paths),
+    )  # fmt: skip
+    if claimed is not None and taken is not None:
+        raise taken
     return claimed
 
 
@@ -52,6 +82,35 @@ async def heartbeat_all(session: AsyncSession, actor: Actor, squad: SquadRef, gi
     """Extend the leases of several claims. Answers `Heartbeats` as JSON: each says for itself whether it is live."""
     beats: str = await on_board(session, "heartbeat_tasks", actor, squad, ":claims", claims=given.claims)
     return beats
+
+
+async def renew(session: AsyncSession, actor: Actor, squad: SquadRef) -> None:
+    """Note that a member was there, and extend the live claims of its own that have a lease of their own. No event.
+
+    Raises:
+        NotFound: no such squad, or none that the actor is part of.
+    """
+    entered = await access.enter(session, actor, squad, lock=False, archived=True)
+    live = (
+        Task.squad_id == entered.squad_id,
+        Task.holder_id == entered.member_id,
+        Task.lease_ends_at > func.clock_timestamp(),
+        exists().where(
+            Attempt.squad_id == Task.squad_id,
+            Attempt.task_number == Task.number,
+            Attempt.attempt == Task.attempt,
+            Attempt.lease_seconds.is_not(None),
+        ),
+    )
+    # Locked in the order in which all others lock tasks.
+    held = select(Task.number).where(*live).order_by(Task.number).with_for_update(key_share=True)
+    numbers = (await session.scalars(held)).all()
+    if numbers:
+        ends = func.renewed(_TASK.table_valued(), entered.lease_seconds)
+        await session.execute(
+            update(Task).where(*live, Task.number == func.any(numbers)).values(lease_ends_at=ends),
+            execution_options={"synchronize_session": False},
+        )
 
 
 async def complete(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: CompleteNew) -> str:

@@ -59,6 +59,8 @@ def attempts(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
             Attempt.attempt,
             Attempt.kind,
             Member.name.label("member"),
+            Attempt.lease_seconds,
+            Attempt.paths,
             Attempt.outcome,
             Attempt.reason,
             Attempt.started_at,
@@ -152,6 +154,7 @@ def board(actor: Actor, squad: SquadRef) -> AnySelect:
             Task.priority,
             _depends_on().label("depends_on"),
             Task.parent,
+            _paths().label("paths"),
             Task.updated_at,
         )
         .where(Task.squad_id == Squad.id, or_(*(Task.number == any_(func.array(numbers)) for numbers in shown)))
@@ -238,3 +241,13 @@ def _depends_on() -> Any:
         Dependency.squad_id == Task.squad_id, Dependency.task_number == Task.number
     )
     return edges.correlate(Task).scalar_subquery()
+
+
+def _paths() -> Any:
+    reserved = select(Attempt.paths).where(
+        Attempt.squad_id == Task.squad_id,
+        Attempt.task_number == Task.number,
+        Attempt.attempt == Task.attempt,
+        Task.holder_id.is_not(None),
+    )
+    return func.coalesce(reserved.correlate(Task).scalar_subquery(), literal_column("'{}'"))

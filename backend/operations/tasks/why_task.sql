@@ -9,6 +9,7 @@ $$;
 CREATE OR REPLACE FUNCTION why_task(t tasks) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_holder text;
+    v_paths text[];
     v_tasks jsonb := '[]';
     v_members jsonb := '[]';
     v_names text;
@@ -20,12 +21,18 @@ DECLARE
     v_attempt attempts;
 BEGIN
     IF t.holder_id IS NOT NULL THEN
-        SELECT name INTO v_holder FROM members WHERE squad_id = t.squad_id AND id = t.holder_id;
+        SELECT name, (SELECT paths FROM attempts a
+            WHERE a.squad_id = t.squad_id AND a.task_number = t.number AND a.attempt = t.attempt)
+        INTO v_holder, v_paths
+        FROM members WHERE squad_id = t.squad_id AND id = t.holder_id;
         v_text := CASE WHEN t.status = 'in_review' THEN 'is reviewed by ' ELSE 'is held by ' END || v_holder
             || format(' (attempt %s) ', t.attempt) || CASE
                 WHEN t.lease_ends_at IS NULL THEN 'without a lease that could end'
                 WHEN t.lease_ends_at > clock_timestamp() THEN 'until ' || v_until || ' UTC'
-                ELSE 'no longer: the lease was over at ' || v_until || ' UTC' END;
+                ELSE 'no longer: the lease was over at ' || v_until || ' UTC' END
+            || CASE WHEN v_paths IS NULL OR v_paths = '{}' OR t.lease_ends_at <= clock_timestamp() THEN ''
+                ELSE '; reserved: ' || left(v_paths[1], 100) || CASE cardinality(v_paths) WHEN 1 THEN ''
+                    ELSE format(' and %s more', cardinality(v_paths) - 1) END END;
 
     ELSIF t.status IN ('todo', 'in_review') THEN
         v_role := CASE WHEN t.status = 'in_review' THEN t.review

@@ -243,3 +243,21 @@ async def test_older_messages_are_on_older_pages(ada: httpx.AsyncClient, site: S
     older = re.search(r'href="/ui/web(/inbox\?before=\d+)"', page)
     assert older is not None
     assert re.findall(r">message (\d+)<", await text(tab, older[1])) == [str(number) for number in range(10)]
+
+
+async def test_what_a_live_attempt_reserves_is_on_its_card_and_its_page(
+    site: Site, ada: httpx.AsyncClient, tab: httpx.AsyncClient
+) -> None:
+    web = await squad(ada)
+    await tasks(ada, web, "one")
+    tess = await external(site, ada, web, "tess")
+    paths = ["x" * 500, EVIL, "docs/"]
+    assert (await tess.post(f"{web}/tasks/1/claim", json={"paths": paths})).status_code == 200
+    board, page = await text(tab), await text(tab, "/tasks/1")
+    assert f"reserved: <code>{'x' * 59}…</code>, <code>&lt;/title&gt;" in board
+    assert "…</code> and 1 more</span>" in board
+    assert [unescape(path) for path in re.findall("<code>(.*?)</code>", page)] == paths
+    assert "<script>x" not in board + page
+    await tess.post(f"{web}/tasks/1/release", json={"claim": "1/1"})
+    assert "reserved" not in await text(tab)
+    assert "reserved" not in await text(tab, "/tasks/1")

@@ -79,6 +79,7 @@ class Place:
             "MessageNew": {"to": self.member_name, "body": "probe"},
             "TasksNew": {"tasks": [{"title": "probe", "assignee": self.member_name, "depends_on": [self.number]}]},
             "ClaimNew": {"limit": 20},
+            "ClaimTaskNew": {"paths": ["probe/"], "lease_seconds": 60},
             "HeartbeatsNew": {"claims": [claim["claim"]]},
             "HeartbeatNew": claim,
             "TokenOfAttemptNew": claim,

@@ -61,8 +61,8 @@ REFERRING = (
                 "/pause", "/members", "/members/{member}/pause", "/members/{member}/tokens", "/members/{member}/read",
                 "/members/{member}/ack", "/messages", "/tasks", "/tasks/claim", "/tasks/heartbeat",
                 *(f"/tasks/{{number}}/{verb}" for verb in (
-                    "heartbeat", "token", "complete", "fail", "release", "handoff", "wait", "accept", "reject", "ask",
-                    "answer", "cancel", "block",
+                    "claim", "heartbeat", "token", "complete", "fail", "release", "handoff", "wait", "accept", "reject",
+                    "ask", "answer", "cancel", "block",
                 )),
             ),
         }.items()

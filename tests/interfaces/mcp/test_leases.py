@@ -1,0 +1,99 @@
+"""How long a claim lives: for as long as its member is heard of."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from backend.core.database import Database
+from tests.interfaces.http.conftest import Site
+from tests.interfaces.mcp.conftest import Refused, Squad, joined
+
+
+@pytest.fixture
+def database(site: Site) -> Database:
+    found: Database = site.app.state.database
+    return found
+
+
+async def left(squad: Squad, number: int) -> float:
+    """Seconds of a task's lease."""
+    ends = datetime.fromisoformat((await squad.shown(number))["lease_ends_at"])
+    return (ends - datetime.now(UTC)) / timedelta(seconds=1)
+
+
+async def let_pass(database: Database, seconds: int) -> None:
+    """As if so long ago everything had been claimed, and nobody had looked since."""
+    async with database.async_engine.begin() as connection:
+        await connection.execute(text(f"UPDATE tasks SET lease_ends_at = lease_ends_at - interval '{seconds} s'"))
+        await connection.execute(text("DELETE FROM marks WHERE name = 'leases'"))
+
+
+async def claimed(squad: Squad, title: str, session: Any, **how: Any) -> int:
+    number = await squad.task(title, role="tester")
+    answer = await session.call("claim_task", number=number, **how)
+    assert answer["claim"] == f"{number}/1"
+    return number
+
+
+async def test_every_call_renews_what_was_claimed_here(squad: Squad, database: Database, mode: str) -> None:
+    async with joined(squad.url, await squad.token("tess"), mode) as tess:
+        usual = await claimed(squad, "usual", tess)
+        short = await claimed(squad, "short", tess, lease_seconds=30)
+        for call in (("whoami", {}), ("send_message", {"to": "owner", "body": "x"}), ("wait", {"seconds": 1})):
+            await let_pass(database, 20)
+            assert (await left(squad, usual) < 890, await left(squad, short) < 15) == (True, True)
+            await tess.call(call[0], **call[1])
+            assert (await left(squad, usual) > 890, await left(squad, short) > 25) == (True, True)
+
+
+async def test_a_call_does_not_renew_what_was_claimed_elsewhere(squad: Squad, database: Database) -> None:
+    token = await squad.token("tess")
+    number = await squad.task("by command", role="tester")
+    await squad.owner.post(f"{squad.path}/tasks/{number}/claim", headers={"Squad-Member": "tess"})
+    async with joined(squad.url, token) as tess, joined(squad.url, token, **{"Squad-Heartbeat": "client"}) as bridge:
+        own = await claimed(squad, "by a bridge", bridge)
+        assert await left(squad, own) < 61
+        await let_pass(database, 20)
+        await tess.call("whoami")
+        await bridge.call("whoami")
+        assert (await left(squad, number) < 41, await left(squad, own) < 41) == (True, True)
+
+
+async def test_who_was_silent_too_long_has_lost_it(squad: Squad, database: Database, mode: str) -> None:
+    token = await squad.token("tess")
+    async with joined(squad.url, token, mode) as tess:
+        number = await claimed(squad, "one", tess)
+        await let_pass(database, 901)
+        with pytest.raises(Refused, match="lost_claim") as lost:
+            await tess.call("complete_task", claim=f"{number}/1", result="late")
+        assert "claim_task" in lost.value.said["next"]
+        again = await tess.call("claim_task")
+        assert again["claim"] == f"{number}/2"
+
+
+async def test_two_sessions_of_one_member_do_not_write_for_one_another(squad: Squad, database: Database) -> None:
+    token = await squad.token("tess")
+    async with joined(squad.url, token) as first, joined(squad.url, token) as second:
+        number = await claimed(squad, "one", first)
+        await let_pass(database, 901)
+        assert (await second.call("claim_task"))["claim"] == f"{number}/2"
+        with pytest.raises(Refused, match="lost_claim"):
+            await first.call("complete_task", claim=f"{number}/1")
+        assert (await second.call("complete_task", claim=f"{number}/2"))["status"] == "done"
+
+
+async def test_paths_are_reserved_until_the_claim_ends(squad: Squad, mode: str) -> None:
+    tokens = [await squad.token("tess"), await squad.token("tom")]
+    async with joined(squad.url, tokens[0], mode) as tess, joined(squad.url, tokens[1], mode) as tom:
+        await claimed(squad, "one", tess, paths=["src/**"])
+        number = await squad.task("two", role="tester")
+        with pytest.raises(Refused, match="reserved") as reserved:
+            await tom.call("claim_task", paths=["src/a.py"])
+        said = reserved.value.said
+        assert (said["holder"], said["task"], "tess" in said["detail"]) == ("tess", 1, True)
+        assert (await tom.call("claim_task", paths=["docs/"]))["paths"] == ["docs/"]
+        await tom.call("release_task", claim=f"{number}/1")
+        await tess.call("complete_task", claim="1/1")
+        assert (await tom.call("claim_task", paths=["src/a.py"]))["claim"] == f"{number}/2"

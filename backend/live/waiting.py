@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from backend.core.errors import Overloaded
 from backend.live.feed import Channel, Feed
-from backend.operations import members, tasks
-from backend.operations.access import Actor, SquadRef
+from backend.operations import messages, tasks
+from backend.operations.access import ME, Actor, MemberRef, SquadRef
 
 BUSY: Final = 0.1  # seconds until a waiting claim tries again when the database was busy
 T = TypeVar("T")
@@ -21,11 +21,11 @@ class News:
 
     Args:
         work: whether it could claim something.
-        unread: how many messages wait for it.
+        mail: whether there is a message.
     """
 
     work: bool
-    unread: int
+    mail: bool
 
 
 async def claim(
@@ -51,59 +51,81 @@ async def claim(
     """
 
     async def careful() -> str | None:
-        """With a look first that locks nothing: for most who were woken nothing is left."""
-        if await feed.database.reads.row(tasks.claimable, actor, squad) is None or not await there():
-            return None
-        return await attempt()
+        """One after another, with a look first that locks nothing: for most who were woken nothing is left."""
+        async with channel.claiming:
+            if await feed.database.reads.row(tasks.claimable, actor, squad) is None or not await there():
+                return None
+            return await attempt()
 
     claimed = await attempt()
     if claimed is not None or not seconds:
         return claimed
-    return await _until(feed, await feed.require(actor, squad), careful, there, seconds, lambda log: log.freed)
+    async with feed.channel(await feed.require(actor, squad)) as channel:
+        return await _until(feed, channel, careful, there, seconds, lambda: channel.freed)
 
 
-async def news(feed: Feed, actor: Actor, squad: SquadRef, there: Callable[[], Awaitable[bool]], seconds: float) -> News:
+async def news(
+    feed: Feed,
+    actor: Actor,
+    squad: SquadRef,
+    there: Callable[[], Awaitable[bool]],
+    seconds: float,
+    *,
+    work: bool = True,
+    after: int = 0,
+) -> News:
     """What there is for a member, as soon as there is something; nothing, when the time is over or nobody waits.
+
+    Args:
+        feed: the process's feed.
+        actor: the member.
+        squad: where.
+        there: whether the caller is still there, and still known.
+        seconds: how long to wait at most.
+        work: whether something to claim counts.
+        after: behind which position a message counts.
 
     Raises:
         NotFound: no such squad.
     """
+    reads = feed.database.reads
+    newest = messages.inbox("unread")
 
     async def look() -> News | None:
-        me = await feed.database.reads.row(members.me, actor, squad)
-        work = await feed.database.reads.row(tasks.claimable, actor, squad) is not None
-        return News(work, me["unread"]) if me is not None and (work or me["unread"]) else None
+        there_is = work and await reads.row(tasks.claimable, actor, squad) is not None
+        inbox = await reads.row(newest, actor, squad, MemberRef(None, ME), after, 1)
+        mail = inbox is not None and inbox["next"] is not None  # a page of one that is full
+        return News(there_is, mail) if there_is or mail else None
 
-    log = await feed.require(actor, squad)
-    return await _until(feed, log, look, there, seconds, lambda log: max(log.freed, log.sent)) or News(False, 0)
+    async with feed.channel(await feed.require(actor, squad)) as channel:
+        found = await _until(feed, channel, look, there, seconds, lambda: max(channel.freed, channel.sent))
+    return found or News(False, False)
 
 
 async def _until(
     feed: Feed,
-    log: Any,
+    channel: Channel,
     look: Callable[[], Awaitable[T | None]],
     there: Callable[[], Awaitable[bool]],
     seconds: float,
-    moved: Callable[[Channel], int],
+    moved: Callable[[], int],
 ) -> T | None:
-    """Look whenever the log has moved, until there is something. Those who wait look one after another."""
+    """Look whenever the log has moved, until there is something."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
     found: T | None = None
-    async with feed.channel(log) as channel:
-        seen = -1  # what was written before the following began may have been something
-        while not feed.ending:
-            if moved(channel) > seen:
-                seen = moved(channel)
-                try:
-                    async with channel.claiming:
-                        found = await look()
-                except Overloaded:
-                    seen = -1  # it may still be there
-                    await asyncio.sleep(BUSY)
-            if found is not None or loop.time() >= ends or not await there():
-                return found
-            checked = loop.time() + CHECK
-            while moved(channel) <= seen and loop.time() < min(ends, checked) and not feed.ending:
-                await channel.wait(min(ends, checked) - loop.time())
+    seen = -1  # what was written before the following began may have been something
+    while not feed.ending:
+        if moved() > seen:
+            seen = moved()
+            try:
+                found = await look()
+            except Overloaded:
+                seen = -1  # it may still be there
+                await asyncio.sleep(BUSY)
+        if found is not None or loop.time() >= ends or not await there():
+            return found
+        checked = loop.time() + CHECK
+        while moved() <= seen and loop.time() < min(ends, checked) and not feed.ending:
+            await channel.wait(min(ends, checked) - loop.time())
     return None

@@ -1,10 +1,10 @@
 """Who calls a tool: the member of the token that came with the request, and how it reads and writes."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from starlette.datastructures import Headers, State
 
 from backend.core.database import Database
@@ -73,9 +73,14 @@ class Caller:
             beats=headers.get("squad-heartbeat") == SELF,
         )
 
-    async def seen(self) -> None:
-        """Note that it was there; unless it does so itself, that renews the leases of what it claimed here."""
-        await self.database.transact(members.see if self.beats else tasks.renew, self.actor, self.squad)
+    async def seen(self) -> int | None:
+        """Note that it was there; unless it does so itself, that renews the leases of what it claimed here.
+
+        Answers the seconds of the shortest of them, if there is one.
+        """
+        operation = members.see if self.beats else tasks.renew
+        shortest: int | None = await self.database.transact(operation, self.actor, self.squad)
+        return shortest
 
     async def read(self, query: Query, *values: object, missing: str = "Squad not found") -> Any:
         """The row of a read, as JSON.
@@ -100,7 +105,7 @@ class Caller:
         answer = await self.database.transact(
             idempotency.once, self.actor, self.key, operation, self.squad, *args, show=show
         )
-        return answer if answer is None else orjson.loads(answer)
+        return answer if answer is None else json.loads(answer)
 
     async def unread(self) -> int:
         """How many messages wait for it."""
@@ -121,4 +126,4 @@ class Caller:
     def _found(body: bytes | None, missing: str) -> Any:
         if body is None:
             raise NotFound(missing)
-        return orjson.loads(body)
+        return json.loads(body)

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from sse_starlette.sse import AppStatus
 from starlette.datastructures import Headers, State
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentsquad.schemas import limits
@@ -43,7 +45,8 @@ class Door:
         """Choose."""
         if scope["type"] == "http" and scope["path"].rstrip("/") == ADDRESS:
             answer = await self._inside(scope)
-            await answer(scope, receive, send)
+            with contextlib.suppress(ClientDisconnect):  # before its message was whole
+                await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -74,9 +77,15 @@ async def opened(server: Server[Any], state: State) -> AsyncIterator[None]:
             ready.set()
             await asyncio.Event().wait()
 
+    # Answers under way end by themselves, and a wait by the feed's end.
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it has no annotations
     running = asyncio.create_task(run())  # the manager has to end in the task in which it began
     try:
-        await ready.wait()
+        waits = asyncio.create_task(ready.wait())
+        await asyncio.wait([running, waits], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            waits.cancel()
+            running.result()
         state.mcp = manager
         yield
     finally:

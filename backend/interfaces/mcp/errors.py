@@ -22,7 +22,7 @@ NEXT: Final[dict[type[errors.SquadError], str]] = {
     errors.AlreadyCreated: "It is there already; go on.",
     errors.Archived: "Stop: the squad takes no more work.",
     errors.Paused: "Do nothing for now: call wait; the owner can resume.",
-    errors.Reserved: "Claim with other paths, wait until then, or write to the holder with send_message.",
+    errors.Reserved: "Claim with other paths or other work; else write to the holder, and call wait with `work` false.",
     errors.LostClaim: "Stop working on this task, keep nothing of it, and call claim_task for other work.",
     errors.WrongStatus: _LOOK,
     errors.Overloaded: "Wait a second and call again with the same arguments.",

@@ -31,8 +31,14 @@ async def whoami(caller: Caller, given: Nothing) -> Me:  # noqa: ARG001  (every 
 async def wait(caller: Caller, given: Patience) -> Waited:
     """Wait until there is work that you can claim, or a message or an answer for you; at most `seconds`.
 
-    Call it when claim_task found nothing, instead of asking again and again. `next` says what to do then; if
-    nothing came, call it again.
+    Call it when claim_task found nothing, instead of asking again and again. `next` says what to do then; if nothing
+    came, call it again. If you leave messages unread on purpose, give the last one's number in `after`.
     """
-    there = await waiting.news(caller.feed, caller.actor, caller.squad, caller.there, given.seconds)
-    return Waited(work=there.work, unread=there.unread, next=WORK if there.work else MAIL if there.unread else QUIET)
+    lease = await caller.seen()
+    seconds = given.seconds if lease is None else min(given.seconds, lease / 2)  # the next call has to come in time
+    found = await waiting.news(
+        caller.feed, caller.actor, caller.squad, caller.there, seconds, work=given.work, after=given.after
+    )
+    return Waited(
+        work=found.work, unread=await caller.unread(), next=WORK if found.work else MAIL if found.mail else QUIET
+    )

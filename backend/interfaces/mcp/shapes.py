@@ -68,9 +68,13 @@ class InboxWanted(Incoming):
 
 
 class Patience(Incoming):
-    """How long to wait."""
+    """How long to wait, and for what."""
 
     seconds: Whole = Field(default=30, ge=1, le=limits.WAIT)
+    work: bool = Field(default=True, description="false: for messages only, as while what you need is reserved.")
+    after: Whole = Field(
+        default=0, ge=0, le=limits.POSITION_MAX, description="The last `message` that you know: only newer ones count."
+    )
 
 
 class Answer(BaseModel):
@@ -109,7 +113,7 @@ class Lines(Answer):
     """A page of tasks."""
 
     items: list[Line]
-    next: str | None = None
+    next: int | None = Field(default=None, description="The `cursor` of the next page.")
 
 
 class Post(BaseModel):
@@ -158,7 +162,7 @@ class Result(BaseModel):
     number: int
     title: str
     status: Status
-    result: Cut = Field(default=None, description="Cut if long; get_task has all.")
+    result: Cut = Field(default=None, description="Cut if there is much; get_task has all.")
 
 
 class Claimed(Answer):

@@ -19,7 +19,8 @@ from backend.interfaces.mcp import errors
 from backend.interfaces.mcp.callers import Caller
 from backend.interfaces.mcp.shapes import Answer
 
-DROPPED: Final = {"title", "pattern", "examples", "minLength", "maxLength", "minItems", "maxItems", "ge", "le"}
+DROPPED: Final = {"title", "pattern", "examples", "minLength", "maxLength", "minItems", "maxItems"}
+RENAMED: Final = {"ge": "minimum", "le": "maximum"}  # as pydantic leaves them beside validators of ours
 log = logging.getLogger(__name__)
 
 
@@ -101,7 +102,8 @@ def _short(part: Any) -> Any:
     some = [each for each in part.get("anyOf", ()) if each != {"type": "null"}]
     if len(some) == 1:  # what may be null may be left out
         return _short({name: value for name, value in part.items() if name != "anyOf"} | some[0])
-    return {name: _short(value) for name, value in part.items() if isinstance(value, dict) or not _idle(name, value)}
+    kept = {name: value for name, value in part.items() if isinstance(value, dict) or not _idle(name, value)}
+    return {RENAMED.get(name, name): _short(value) for name, value in kept.items()}
 
 
 def _idle(name: str, value: Any) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, exists, func, select, update
+from sqlalchemy import Table, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.tasks import (
@@ -84,33 +84,40 @@ async def heartbeat_all(session: AsyncSession, actor: Actor, squad: SquadRef, gi
     return beats
 
 
-async def renew(session: AsyncSession, actor: Actor, squad: SquadRef) -> None:
+async def renew(session: AsyncSession, actor: Actor, squad: SquadRef) -> int | None:
     """Note that a member was there, and extend the live claims of its own that have a lease of their own. No event.
+
+    Whoever acts for one attempt only extends that one. Answers the seconds of the shortest lease, if there is one.
 
     Raises:
         NotFound: no such squad, or none that the actor is part of.
     """
     entered = await access.enter(session, actor, squad, lock=False, archived=True)
-    live = (
-        Task.squad_id == entered.squad_id,
-        Task.holder_id == entered.member_id,
-        Task.lease_ends_at > func.clock_timestamp(),
-        exists().where(
-            Attempt.squad_id == Task.squad_id,
-            Attempt.task_number == Task.number,
-            Attempt.attempt == Task.attempt,
-            Attempt.lease_seconds.is_not(None),
-        ),
-    )
-    # Locked in the order in which all others lock tasks.
-    held = select(Task.number).where(*live).order_by(Task.number).with_for_update(key_share=True)
-    numbers = (await session.scalars(held)).all()
-    if numbers:
-        ends = func.renewed(_TASK.table_valued(), entered.lease_seconds)
-        await session.execute(
-            update(Task).where(*live, Task.number == func.any(numbers)).values(lease_ends_at=ends),
-            execution_options={"synchronize_session": False},
+    claims = [tuple_(Task.number, Task.attempt) == tuple_(*map(int, actor.claim.split("/")))] if actor.claim else []
+    held = (
+        select(Task.number, Attempt.lease_seconds)
+        .join(
+            Attempt,
+            (Attempt.squad_id == Task.squad_id)
+            & (Attempt.task_number == Task.number)
+            & (Attempt.attempt == Task.attempt)
+            & Attempt.lease_seconds.is_not(None),
         )
+        .where(
+            Task.squad_id == entered.squad_id,
+            Task.holder_id == entered.member_id,
+            Task.lease_ends_at > func.clock_timestamp(),
+            *claims,
+        )
+        .order_by(Task.number)  # as all others lock tasks
+        .with_for_update(of=Task, key_share=True)
+    )
+    leases = {row.number: row.lease_seconds for row in await session.execute(held)}
+    if leases:
+        ends = func.renewed(_TASK.table_valued(), entered.lease_seconds)
+        mine = update(Task).where(Task.squad_id == entered.squad_id, Task.number == func.any(list(leases)))
+        await session.execute(mine.values(lease_ends_at=ends), execution_options={"synchronize_session": False})
+    return min(leases.values(), default=None)
 
 
 async def complete(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, given: CompleteNew) -> str:

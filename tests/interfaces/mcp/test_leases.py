@@ -1,5 +1,6 @@
 """How long a claim lives: for as long as its member is heard of."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from backend.core.database import Database
+from backend.live import waiting
+from tests.campaigns.crew import eventually
 from tests.interfaces.http.conftest import Site
+from tests.interfaces.http.streaming import PATIENCE
 from tests.interfaces.mcp.conftest import Refused, Squad, joined
 
 
@@ -46,6 +50,57 @@ async def test_every_call_renews_what_was_claimed_here(squad: Squad, database: D
             assert (await left(squad, usual) < 890, await left(squad, short) < 15) == (True, True)
             await tess.call(call[0], **call[1])
             assert (await left(squad, usual) > 890, await left(squad, short) > 25) == (True, True)
+
+
+async def test_a_wait_ends_in_time_for_a_short_lease(squad: Squad, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def news(*given: Any, **_: object) -> waiting.News:
+        waits.append(given[4])
+        return waiting.News(work=False, mail=False)
+
+    monkeypatch.setattr(waiting, "news", news)
+    async with joined(squad.url, await squad.token("tess")) as tess:
+        await claimed(squad, "usual", tess)
+        await tess.call("wait", seconds=50)
+        await claimed(squad, "short", tess, lease_seconds=30)
+        await tess.call("wait", seconds=50)
+    assert waits == [50, 15]
+
+
+async def test_who_hangs_up_while_it_claims_holds_nothing(squad: Squad, database: Database, mode: str) -> None:
+    await squad.task("one", role="tester")
+    token = await squad.token("tess")
+    async with database.async_engine.begin() as connection:
+        await connection.execute(text("SELECT FROM squads FOR NO KEY UPDATE"))
+        async with joined(squad.url, token, mode) as tess:
+            claiming = asyncio.create_task(tess.call("claim_task"))
+            await eventually(lambda: waits_for_lock(database), PATIENCE)
+        claiming.cancel()
+    await eventually(lambda: given_back(squad), PATIENCE)
+    assert (await squad.shown(1))["status"] == "todo"
+
+
+async def waits_for_lock(database: Database) -> bool:
+    async with database.async_engine.connect() as connection:
+        blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(await connection.scalar(blocked))
+
+
+async def given_back(squad: Squad) -> bool:
+    attempts = (await squad.owner.get(f"{squad.path}/tasks/1/attempts")).json()["items"]
+    return [(each["outcome"], each["reason"]) for each in attempts] == [("released", "The client hung up.")]
+
+
+async def test_a_token_of_one_attempt_renews_no_other(squad: Squad, database: Database) -> None:
+    async with joined(squad.url, await squad.token("tess")) as tess:
+        first, second = [await claimed(squad, title, tess) for title in ("one", "two")]
+    headers = {"Squad-Member": "tess"}
+    made = await squad.owner.post(f"{squad.path}/tasks/{first}/token", json={"claim": f"{first}/1"}, headers=headers)
+    await let_pass(database, 20)
+    async with joined(squad.url, made.json()["secret"]) as child:
+        await child.call("whoami")
+    assert (await left(squad, first) > 890, await left(squad, second) < 890) == (True, True)
 
 
 async def test_a_call_does_not_renew_what_was_claimed_elsewhere(squad: Squad, database: Database) -> None:

@@ -140,8 +140,8 @@ async def test_tasks_are_listed_by_what_is_asked_for(squad: Squad, mode: str) ->
         await squad.task(f"t{number}", role="tester" if number % 2 else "lead")
     async with joined(squad.url, await squad.token("tess"), mode) as tess:
         first = await tess.call("list_tasks")
-        assert (len(first["items"]), first["next"]) == (20, "20")
-        rest = await tess.call("list_tasks", cursor=int(first["next"]))
+        assert (len(first["items"]), first["next"]) == (20, 20)
+        rest = await tess.call("list_tasks", cursor=first["next"])
         assert [item["number"] for item in rest["items"]] == [21, 22, 23, 24, 25]
         assert len((await tess.call("list_tasks", role="tester", limit=50))["items"]) == 12
         assert (await tess.call("list_tasks", status="done"))["items"] == []
@@ -159,6 +159,29 @@ async def test_long_texts_beside_the_task_are_cut(squad: Squad) -> None:
         assert len(claimed["dependencies"][0]["result"]) < SHORT + 100
         assert len((await tess.call("get_task", number=1))["task"]["result"]) == 100_000
         assert len((await tess.call("get_task", number=2))["thread"][0]["body"]) < SHORT + 100
+
+
+async def test_results_come_with_a_claim_as_far_as_there_is_room(squad: Squad) -> None:
+    numbers = [await squad.task(f"t{number}", role="tester") for number in range(40)]
+    last = await squad.task("all", role="tester", depends_on=numbers)
+    async with joined(squad.url, await squad.token("tess")) as tess:
+        for _ in numbers:
+            claim = (await tess.call("claim_task"))["claim"]
+            await tess.call("complete_task", claim=claim, result="x" * 6_000)
+        claimed = await tess.call("claim_task")
+    assert (claimed["task"]["number"], len(claimed["dependencies"])) == (last, 40)
+    assert [each["result"] == "(left out)" for each in claimed["dependencies"]] == [False] * 16 + [True] * 24
+
+
+async def test_numbers_of_any_size_stay_what_they_are(squad: Squad, mode: str) -> None:
+    numbers = [10**400, 123456789012345678901234567890, -(2**63) - 1, 0.1]
+    async with joined(squad.url, await squad.token("tess"), mode) as tess:
+        await tess.call("create_tasks", tasks=[{"title": "large", "role": "tester", "input": {"x": numbers}}])
+        claimed = await tess.call("claim_task")
+        assert claimed["task"]["input"] == {"x": numbers}
+        await tess.call("complete_task", claim=claimed["claim"], result=numbers)
+        assert (await tess.call("get_task", number=1))["task"]["result"] == numbers
+        assert len((await tess.call("list_tasks"))["items"]) == 1
 
 
 async def test_a_full_inbox_comes_in_parts(squad: Squad) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -11,22 +9,15 @@ from agentsquad.client import AsyncClient, LostClaim, NotFound, SquadError, Unau
 from agentsquad.schemas.members import MemberNew
 from agentsquad.schemas.squads import SquadNew
 from agentsquad.schemas.tasks import TaskNew
-from tests.cli.conftest import asq, client, home, server, start  # noqa: F401  (fixtures)
+from tests.cli.conftest import Site
 from tests.client.ways import Way, answering
 
 
 @pytest.fixture
-async def owner(client: AsyncClient) -> AsyncIterator[AsyncClient]:  # noqa: F811  (a fixture)
+async def owner(owner_of_web: AsyncClient) -> AsyncClient:
     """The owner of a squad with a member and a task."""
-    async with client:
-        await client.create_squad(SquadNew(name="webshop"))
-        await client.add_member(MemberNew(name="ada"))
-        await client.create_tasks([TaskNew(title="Cart is lost")])
-        yield client
-
-
-def key(home: Path) -> str:  # noqa: F811  (a fixture's value)
-    return (home / "key").read_text().strip()
+    await owner_of_web.create_tasks([TaskNew(title="Cart is lost")])
+    return owner_of_web
 
 
 async def test_a_token_acts_as_its_member(owner: AsyncClient) -> None:
@@ -44,18 +35,18 @@ async def test_a_token_acts_as_its_member(owner: AsyncClient) -> None:
 
 async def test_a_result_whose_answer_was_lost_was_accepted_and_the_client_knows(
     owner: AsyncClient,
-    home: Path,  # noqa: F811  (a fixture)
+    site: Site,
 ) -> None:
     claim = await owner.claim(1)
     assert claim is not None
-    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
+    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, site.key) as shaky:
         assert (await shaky.complete(claim.claim, "mended")).status == "done"
     with pytest.raises(LostClaim):
         await owner.complete(claim.claim, "again")
 
 
-async def test_what_is_repeated_is_done_once(owner: AsyncClient, home: Path) -> None:  # noqa: F811  (a fixture)
-    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
+async def test_what_is_repeated_is_done_once(owner: AsyncClient, site: Site) -> None:
+    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, site.key) as shaky:
         assert [task.number for task in await shaky.create_tasks([TaskNew(title="Once")])] == [2]
     assert [task.title for task in (await owner.board()).tasks] == ["Cart is lost", "Once"]
 
@@ -80,11 +71,11 @@ async def test_fail_with_retry_frees_the_task(owner: AsyncClient) -> None:
 
 async def test_a_failure_with_retry_whose_answer_was_lost_was_accepted_too(
     owner: AsyncClient,
-    home: Path,  # noqa: F811  (a fixture)
+    site: Site,
 ) -> None:
     claim = await owner.claim(1)
     assert claim is not None
-    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
+    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, site.key) as shaky:
         task = await shaky.fail(claim.claim, "no access", retry=True)
     assert (task.status, task.attempt, task.tries_left) == ("todo", 1, 2)
     with pytest.raises(LostClaim):
@@ -94,22 +85,22 @@ async def test_a_failure_with_retry_whose_answer_was_lost_was_accepted_too(
 @pytest.mark.parametrize("number", [None, 1])
 async def test_a_claim_whose_answer_was_lost_is_found_again(
     owner: AsyncClient,
-    home: Path,  # noqa: F811  (a fixture)
+    site: Site,
     number: int | None,
 ) -> None:
     await owner.create_tasks([TaskNew(title="Another")])
-    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, key(home)) as shaky:
+    async with Way(owner.url, lost=1) as way, AsyncClient(way.url, site.key) as shaky:
         claim = await shaky.claim(number)
     assert claim is not None
     assert claim.claim == "1/1"
     assert [task.status for task in (await owner.board()).tasks] == ["in_progress", "todo"]
 
 
-async def test_what_nobody_heard_is_asked_again(owner: AsyncClient, home: Path) -> None:  # noqa: F811  (a fixture)
+async def test_what_nobody_heard_is_asked_again(owner: AsyncClient, site: Site) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    async with AsyncClient(f"http://127.0.0.1:{port}", key(home)) as early:
+    async with AsyncClient(f"http://127.0.0.1:{port}", site.key) as early:
         claiming = asyncio.create_task(early.claim())
         await asyncio.sleep(0.05)
         async with Way(owner.url, port=port):
@@ -118,9 +109,9 @@ async def test_what_nobody_heard_is_asked_again(owner: AsyncClient, home: Path) 
     assert claim.claim == "1/1"
 
 
-async def test_a_members_name_needs_no_ascii(owner: AsyncClient, home: Path) -> None:  # noqa: F811  (a fixture)
+async def test_a_members_name_needs_no_ascii(owner: AsyncClient, site: Site) -> None:
     await owner.add_member(MemberNew(name="josé"))
-    async with AsyncClient(owner.url, key(home), member="josé") as member:
+    async with AsyncClient(owner.url, site.key, member="josé") as member:
         claim = await member.claim()
     assert claim is not None
     assert claim.task.holder == "josé"
@@ -137,20 +128,20 @@ async def test_a_result_that_is_no_json_to_keep_is_refused_in_a_sentence(owner: 
 
 
 async def test_another_servers_answer_is_one_sentence() -> None:
-    async with answering("200 OK") as url, AsyncClient(url, "sqd_x") as client:  # noqa: F811  (a fixture's name)
+    async with answering("200 OK") as url, AsyncClient(url, "sqd_x") as client:
         with pytest.raises(SquadError, match=f"^What answers at {url} is no Agent Squad; check SQUAD_URL.$") as refused:
             await client.user()
     assert refused.value.code == "invalid"
 
 
 async def test_a_proxy_before_a_server_that_is_away_counts_as_no_answer() -> None:
-    async with answering("502 Bad Gateway") as url, AsyncClient(url, "sqd_x", patience=0.5) as client:  # noqa: F811
+    async with answering("502 Bad Gateway") as url, AsyncClient(url, "sqd_x", patience=0.5) as client:
         with pytest.raises(Unreachable, match="The server answered 502"):
             await client.create_squad(SquadNew(name="webshop"))
 
 
 async def test_a_key_that_cannot_be_sent_is_not_shown() -> None:
-    async with answering("200 OK") as url, AsyncClient(url, "sqd_secret\nline") as client:  # noqa: F811  (as above)
+    async with answering("200 OK") as url, AsyncClient(url, "sqd_secret\nline") as client:
         with pytest.raises(SquadError, match="holds a line break") as refused:
             await client.create_squad(SquadNew(name="webshop"))
     assert "sqd_secret" not in str(refused.value)

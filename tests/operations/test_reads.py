@@ -1,4 +1,6 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,16 +15,18 @@ from agentsquad.schemas import users as user_schemas
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.tasks import TaskNew
 from backend.core.database import Database
+from backend.core.settings import Settings
 from backend.core.statements import Query
 from backend.operations import events, keys, members, messages, squads, tasks, users
 from backend.operations.access import MemberRef
 from backend.operations.tasks import Wanted
+from tests.conftest import new_database
 from tests.operations.scene import Scene, plain, play
 
 
-@pytest.fixture
-async def kept(database: Database) -> AsyncIterator[Scene]:
+async def fill(url: str) -> Scene:
     """A scene that is committed, with something of everything on its board."""
+    database = Database(Settings(DATABASE_URL=url))
     async with database.AsyncSessionLocal() as db:
         scene = await play(db)
         await scene.create(
@@ -39,7 +43,28 @@ async def kept(database: Database) -> AsyncIterator[Scene]:
         await scene.do(messages.send, scene.ada, scene.squad, MessageNew(to="tess", body="¿see #1?"))
         await scene.do(messages.send, scene.ada, scene.squad, MessageNew(task=1, body="done"))
         await db.commit()
-        yield scene
+    await database.close()
+    return scene
+
+
+@pytest.fixture(scope="module")
+def filled(server_url: str, template: str) -> Iterator[tuple[str, Scene]]:
+    """A database that all tests read and none changes, and the scene that is in it."""
+    with new_database(server_url, template) as url:
+        yield url, asyncio.run(fill(url))
+
+
+@pytest.fixture
+async def database(filled: tuple[str, Scene]) -> AsyncIterator[Database]:
+    database = Database(Settings(DATABASE_URL=filled[0]))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def kept(filled: tuple[str, Scene], database: Database) -> AsyncIterator[Scene]:
+    async with database.AsyncSessionLocal() as db:
+        yield replace(filled[1], db=db)
 
 
 TESS = MemberRef(None, "tess")

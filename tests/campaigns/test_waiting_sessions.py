@@ -22,7 +22,7 @@ from tests.conftest import SCALE
 from tests.interfaces.http.conftest import made
 from tests.interfaces.mcp.conftest import MODES, joined
 
-AMOUNT = 200
+AMOUNT = 200 if SCALE >= 10 else 60
 POOL, READS = 5, 2
 OTHERS = 2  # connections: the doorbell, and the one that looked at the schema
 ROLES = ("baker", "baker", "", "")  # both kinds of protocol in each

@@ -78,6 +78,8 @@ def _glob(text: str) -> str:
         raise ValueError("names nothing; ** is everything")
     if "" in parts[:-1]:
         raise ValueError("holds an empty part; write one / between two names")
+    if sum("*" in part or "?" in part for part in parts) > limits.WILDCARDS:
+        raise ValueError(f"at most {limits.WILDCARDS} parts with * or ?; name a folder and all that is in it")
     return "/".join(parts)
 
 

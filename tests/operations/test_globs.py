@@ -88,8 +88,8 @@ def test_over_names_it_finds_what_a_search_finds(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "case"),
     [
-        ("_folders", lambda _: 0, ("a.b", "a.b/a")),
-        ("_folders", lambda parts: (1 << len(parts)) - 1, ("a.b", "*/a.b")),
+        ("_folder", lambda _: False, ("a.b", "a.b/a")),
+        ("_folder", lambda _: True, ("a.b", "*/a.b")),
         ("_alike", lambda one, other: one == other, ("*.b", "a.b")),
         ("_parts", lambda glob: tuple(glob.split("/")), ("a", "**/a.b")),
     ],
@@ -143,6 +143,31 @@ def test_whatever_it_is_it_overlaps_with_itself_and_with_everything(one: str, ot
     assert overlap(one, one)
     assert overlap(one, "**")
     assert overlap(one, other) == overlap(other, one)
+
+
+def longest(*begin: str) -> str:
+    """A glob as long as may be, whose other parts are names that stand in it once."""
+    return "/".join([*begin, *(chr(0x4E00 + n) for n in range(limits.PATH))])[: limits.PATH]
+
+
+@pytest.mark.parametrize("end", ["*", "?", "*?"])
+def test_plain_names_are_not_compared_one_by_one(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """Comparing two globs holds up everybody: all that takes time is bounded by the wildcards that one may hold."""
+    compared: list[str] = []
+    alike = globs._alike
+
+    def counted(one: str, other: str) -> bool:
+        compared.append(one)
+        return alike(one, other)
+
+    monkeypatch.setattr(globs, "_alike", counted)
+    begin = [f"{chr(0x5E00 + n)}{end}" for n in range(limits.WILDCARDS - 1)]
+    one, other = longest("**", *begin), longest("**", *(f"{part}*" for part in begin))
+    assert overlap(one, other)
+    assert 0 < len(compared) <= 2 * limits.WILDCARDS * (limits.PATH // 2)
+    compared.clear()
+    assert overlap(longest("**"), longest("**"))
+    assert compared == []
 
 
 @pytest.mark.parametrize("piece", ["a", "*a", "?", "a/", "**/a/", "*a*/", "**/*a/", "ab?*/"])

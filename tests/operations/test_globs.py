@@ -54,24 +54,33 @@ def everything(glob: str, paths: tuple[str, ...]) -> frozenset[str]:
     return named(glob, paths, below="." not in last[1:])
 
 
-def goes_on(glob: str, paths: tuple[str, ...]) -> frozenset[str]:
-    """What a glob names on its way, where it does so by a whole name."""
-    parts = [part for part in glob.split("/") if part]
-    ways = ["/".join(parts[:size]) for size in range(1, len(parts)) if not set(parts[size - 1]) & set("*?")]
-    return frozenset().union(*(named(way, paths, below=False) for way in ways))
+def wild(part: str) -> bool:
+    return bool(set(part) & set("*?"))
+
+
+def folders(glob: str, other: str, paths: tuple[str, ...]) -> frozenset[str]:
+    """What a glob names, and the other one on its way by a part of its own, if one of the two does by a whole name."""
+    parts = [part for part in other.split("/") if part]
+    ways = [
+        "/".join(parts[:size])
+        for size in range(1, len(parts))
+        if parts[size - 1] != "**" and not (wild(parts[size - 1]) and wild(glob.rpartition("/")[2]))
+    ]
+    on = frozenset[str]().union(*(named(way, paths, below=False) for way in ways))
+    return named(glob, paths, below=False) & on
 
 
 def searched(one: str, other: str, paths: tuple[str, ...]) -> bool:
     return bool(
-        everything(one, paths) & everything(other, paths)
-        or named(one, paths, below=False) & goes_on(other, paths)
-        or named(other, paths, below=False) & goes_on(one, paths)
+        everything(one, paths) & everything(other, paths) or folders(one, other, paths) or folders(other, one, paths)
     )
 
 
 @given(DEEP_GLOB, DEEP_GLOB)
 @example("a/**/*.b", "a/a/a/a.b.a")
 @example("**/a.b", "a/a.b/a")
+@example("a/a.b", "a/*/**/a.b")
+@example("a.b/a/a.b", "**/*/a/*/b.b")
 def test_over_folders_it_finds_what_a_search_finds(one: str, other: str) -> None:
     assert overlap(one, other) == overlap(other, one) == searched(one, other, DEEP)
 
@@ -88,8 +97,9 @@ def test_over_names_it_finds_what_a_search_finds(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "case"),
     [
-        ("_folder", lambda _: False, ("a.b", "a.b/a")),
-        ("_folder", lambda _: True, ("a.b", "*/a.b")),
+        ("_folder", lambda _, __: False, ("a.b", "a.b/a")),
+        ("_folder", lambda _, part: not globs._wild(part), ("a.b", "*/a.b")),
+        ("_folder", lambda _, __: True, ("*.b", "*/a.b")),
         ("_alike", lambda one, other: one == other, ("*.b", "a.b")),
         ("_parts", lambda glob: tuple(glob.split("/")), ("a", "**/a.b")),
     ],
@@ -122,6 +132,18 @@ def test_the_search_finds_a_wrong_answer(
         ("a/b", "a/c", False),
         ("conf.d", "conf.d/web.conf", True),
         ("etc/conf.d/*.conf", "**/conf.d", True),
+        ("src/MyApp.Web", "src/*/Program.cs", True),
+        ("src/MyApp.Web", "src/MyApp.*/**/*.cs", True),
+        ("src/MyApp.Web/", "src/**/*.cs", True),
+        ("src/MyApp.Web", "src/**/*.cs", False),  # as src/a.py
+        ("packages/react.js", "packages/*/src/**", True),
+        ("packages/react.js", "packages/????????/src/**", True),
+        ("packages/react.js", "packages/???????/src/**", False),
+        ("packages/react.js", "apps/*/src/**", False),
+        ("packages/*.js", "packages/*/src/**", False),  # as src/*.py and src/*/test_*.py
+        ("README.md", "**/*.py", False),
+        ("README.md", "docs/*/api.md", False),
+        ("src/a.py", "src/**/*.cs", False),
         ("app/[id]/page.tsx", "app/i/page.tsx", False),
         ("app/[id]/page.tsx", "app/*/page.tsx", True),
         ("{a,b}.py", "a.py", False),

@@ -4,8 +4,9 @@ A glob begins at the root of a checkout. `*` stands for any characters of a part
 number of parts; everything else is itself, also brackets and braces, as in `app/[id]/page.tsx`.
 
 Whoever names a folder means all that is below it. A glob may name a folder if it ends with a slash, or if its last
-part has no dot behind its first character: `src` and `.github` may, `a.py` and `*.md` don't. One that the other glob
-goes on below by its name is a folder in any case: `conf.d`, where the other one says `conf.d/*.conf`.
+part has no dot behind its first character: `src` and `.github` may, `a.py` and `*.md` don't. What the other glob goes
+on below is a folder in any case, if one of the two parts is a plain name: `conf.d`, where the other one says
+`conf.d/*.conf` or `*/*.conf`. `**` goes on below everything and tells nothing: with it, each file would be a folder.
 """
 
 import re
@@ -22,9 +23,10 @@ def overlap(one: str, other: str) -> bool:
     stars = _bits(part == DEEP for part in second)
     steps = list(_steps(first, DEEP, _alike_in(second), stars, len(second)))
     places, arrived = steps[-1]
-    folders = _bits(at > 0 and _folder(second[at - 1]) for at in range(len(second)))
+    folders = _bits(at > 0 and _folder(first[-1], second[at - 1]) for at in range(len(second)))
     return bool(places >> len(second) or arrived & folders) or any(
-        arrived >> len(second) and _folder(part) for part, (_, arrived) in zip(first, steps[1:], strict=False)
+        arrived >> len(second) and _folder(second[-1], part)
+        for part, (_, arrived) in zip(first, steps[1:], strict=False)
     )
 
 
@@ -40,9 +42,9 @@ def _parts(glob: str) -> tuple[str, ...]:
     )
 
 
-def _folder(part: str) -> bool:
-    """Whether what ends another glob is a folder, since this one goes on below this part, which can be the same."""
-    return not _wild(part)
+def _folder(last: str, part: str) -> bool:
+    """Whether a glob's last part is a folder since the other glob goes on below this part, which can be the same."""
+    return not (_wild(last) and _wild(part))
 
 
 def _wild(part: str) -> bool:

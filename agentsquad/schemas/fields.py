@@ -67,6 +67,8 @@ def _email(text: str) -> str:
 def _glob(text: str) -> str:
     """A glob in the one form by which all are compared, without `.` as a part."""
     _storable(text)
+    if not text.isprintable():
+        raise ValueError("holds a character that can't be printed; write ? in its place")
     if text.startswith("/"):
         raise ValueError("begins at the root of the checkout, without a leading /")
     parts = [part for part in text.split("/") if part != "."]
@@ -76,6 +78,8 @@ def _glob(text: str) -> str:
         raise ValueError("names nothing; ** is everything")
     if "" in parts[:-1]:
         raise ValueError("holds an empty part; write one / between two names")
+    if sum("*" in part or "?" in part for part in parts) > limits.WILDCARDS:
+        raise ValueError(f"at most {limits.WILDCARDS} parts with * or ?; name a folder and all that is in it")
     return "/".join(parts)
 
 

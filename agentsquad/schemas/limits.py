@@ -16,6 +16,7 @@ DEPENDENCIES: Final = 100  # dependencies of one task
 CLAIMS: Final = 20  # tasks claimed at once
 PATHS: Final = 50  # paths that an attempt reserves
 PATH: Final = 500  # characters of one
+WILDCARDS: Final = 20  # parts of one that hold a wildcard
 HEARTBEATS: Final = 100  # claims renewed at once
 MESSAGES: Final = 200  # messages acknowledged at once
 UNREAD: Final = 1_000  # unread messages that are counted, at most

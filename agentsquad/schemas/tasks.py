@@ -246,7 +246,7 @@ class ClaimTaskNew(Incoming):
     paths: fields.Globs = Field(
         default=[],
         description="Globs from the root of the checkout, such as `src/**/*.py` or `docs/`: reserved until the attempt "
-        "ends, for it alone. A folder is all that is in it.",
+        "ends, for it alone. A folder is all that is in it; one whose name has a dot ends with /.",
     )
 
 

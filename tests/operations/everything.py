@@ -54,7 +54,7 @@ async def fill(scene: Scene) -> None:
     await scene.held("wait_for_children", ada, parent.claim)
     await scene.complete(ada, (await scene.hold(ada, 18)).claim)
     await scene.steer("cancel", owner, 10, CancelNew(reason="no more"))
-    await scene.hold(ada, 11, paths=["src/**/*.py", ODD.replace("\n", " ")], lease_seconds=600)
+    await scene.hold(ada, 11, paths=["src/**/*.py", "".join(filter(str.isprintable, ODD))], lease_seconds=600)
     await scene.hold(paul, 12)
     await scene.steer("block", owner, 13, BlockNew(reason="no money"))
     for number, answered in ((15, False), (16, True)):

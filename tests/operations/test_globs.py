@@ -54,24 +54,33 @@ def everything(glob: str, paths: tuple[str, ...]) -> frozenset[str]:
     return named(glob, paths, below="." not in last[1:])
 
 
-def goes_on(glob: str, paths: tuple[str, ...]) -> frozenset[str]:
-    """What a glob names on its way, where it does so by a whole name."""
-    parts = [part for part in glob.split("/") if part]
-    ways = ["/".join(parts[:size]) for size in range(1, len(parts)) if not set(parts[size - 1]) & set("*?")]
-    return frozenset().union(*(named(way, paths, below=False) for way in ways))
+def wild(part: str) -> bool:
+    return bool(set(part) & set("*?"))
+
+
+def folders(glob: str, other: str, paths: tuple[str, ...]) -> frozenset[str]:
+    """What a glob names, and the other one on its way by a part of its own, if one of the two does by a whole name."""
+    parts = [part for part in other.split("/") if part]
+    ways = [
+        "/".join(parts[:size])
+        for size in range(1, len(parts))
+        if parts[size - 1] != "**" and not (wild(parts[size - 1]) and wild(glob.rpartition("/")[2]))
+    ]
+    on = frozenset[str]().union(*(named(way, paths, below=False) for way in ways))
+    return named(glob, paths, below=False) & on
 
 
 def searched(one: str, other: str, paths: tuple[str, ...]) -> bool:
     return bool(
-        everything(one, paths) & everything(other, paths)
-        or named(one, paths, below=False) & goes_on(other, paths)
-        or named(other, paths, below=False) & goes_on(one, paths)
+        everything(one, paths) & everything(other, paths) or folders(one, other, paths) or folders(other, one, paths)
     )
 
 
 @given(DEEP_GLOB, DEEP_GLOB)
 @example("a/**/*.b", "a/a/a/a.b.a")
 @example("**/a.b", "a/a.b/a")
+@example("a/a.b", "a/*/**/a.b")
+@example("a.b/a/a.b", "**/*/a/*/b.b")
 def test_over_folders_it_finds_what_a_search_finds(one: str, other: str) -> None:
     assert overlap(one, other) == overlap(other, one) == searched(one, other, DEEP)
 
@@ -88,8 +97,9 @@ def test_over_names_it_finds_what_a_search_finds(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "case"),
     [
-        ("_folders", lambda _: 0, ("a.b", "a.b/a")),
-        ("_folders", lambda parts: (1 << len(parts)) - 1, ("a.b", "*/a.b")),
+        ("_folder", lambda _, __: False, ("a.b", "a.b/a")),
+        ("_folder", lambda _, part: not globs._wild(part), ("a.b", "*/a.b")),
+        ("_folder", lambda _, __: True, ("*.b", "*/a.b")),
         ("_alike", lambda one, other: one == other, ("*.b", "a.b")),
         ("_parts", lambda glob: tuple(glob.split("/")), ("a", "**/a.b")),
     ],
@@ -122,6 +132,18 @@ def test_the_search_finds_a_wrong_answer(
         ("a/b", "a/c", False),
         ("conf.d", "conf.d/web.conf", True),
         ("etc/conf.d/*.conf", "**/conf.d", True),
+        ("src/MyApp.Web", "src/*/Program.cs", True),
+        ("src/MyApp.Web", "src/MyApp.*/**/*.cs", True),
+        ("src/MyApp.Web/", "src/**/*.cs", True),
+        ("src/MyApp.Web", "src/**/*.cs", False),  # as src/a.py
+        ("packages/react.js", "packages/*/src/**", True),
+        ("packages/react.js", "packages/????????/src/**", True),
+        ("packages/react.js", "packages/???????/src/**", False),
+        ("packages/react.js", "apps/*/src/**", False),
+        ("packages/*.js", "packages/*/src/**", False),  # as src/*.py and src/*/test_*.py
+        ("README.md", "**/*.py", False),
+        ("README.md", "docs/*/api.md", False),
+        ("src/a.py", "src/**/*.cs", False),
         ("app/[id]/page.tsx", "app/i/page.tsx", False),
         ("app/[id]/page.tsx", "app/*/page.tsx", True),
         ("{a,b}.py", "a.py", False),
@@ -143,6 +165,31 @@ def test_whatever_it_is_it_overlaps_with_itself_and_with_everything(one: str, ot
     assert overlap(one, one)
     assert overlap(one, "**")
     assert overlap(one, other) == overlap(other, one)
+
+
+def longest(*begin: str) -> str:
+    """A glob as long as may be, whose other parts are names that stand in it once."""
+    return "/".join([*begin, *(chr(0x4E00 + n) for n in range(limits.PATH))])[: limits.PATH]
+
+
+@pytest.mark.parametrize("end", ["*", "?", "*?"])
+def test_plain_names_are_not_compared_one_by_one(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """Comparing two globs holds up everybody: all that takes time is bounded by the wildcards that one may hold."""
+    compared: list[str] = []
+    alike = globs._alike
+
+    def counted(one: str, other: str) -> bool:
+        compared.append(one)
+        return alike(one, other)
+
+    monkeypatch.setattr(globs, "_alike", counted)
+    begin = [f"{chr(0x5E00 + n)}{end}" for n in range(limits.WILDCARDS - 1)]
+    one, other = longest("**", *begin), longest("**", *(f"{part}*" for part in begin))
+    assert overlap(one, other)
+    assert 0 < len(compared) <= 2 * limits.WILDCARDS * (limits.PATH // 2)
+    compared.clear()
+    assert overlap(longest("**"), longest("**"))
+    assert compared == []
 
 
 @pytest.mark.parametrize("piece", ["a", "*a", "?", "a/", "**/a/", "*a*/", "**/*a/", "ab?*/"])

@@ -194,7 +194,14 @@ async def test_comparing_has_an_end(scene: Scene, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_whatever_is_in_a_path_comes_back_as_it_was(scene: Scene) -> None:
-    odd = ["quo\"te's/{curly},comma.py", "back\\slash", "NULL", "%s/$1", "line\nbreak/\U0001f980", "a" * limits.PATH]
+    odd = [
+        "quo\"te's/{curly},comma.py",
+        "back\\slash",
+        "NULL",
+        "%s/$1",
+        "e\u0301te\u0301/\U0001f980",
+        "a" * limits.PATH,
+    ]
     await scene.create("one", "two")
     assert (await scene.hold(scene.ada, 1, paths=odd)).paths == odd
     found = Attempts.model_validate(await scene.read(tasks.attempts, scene.owner, scene.squad, 1))
@@ -276,6 +283,8 @@ async def test_the_board_and_why_show_what_is_reserved_while_it_is(scene: Scene)
         ("a\\b", "a\\b"),
         ("C:\\x", "C:\\x"),
         (" ", " "),
+        ("**/" + "a*/" * (limits.WILDCARDS - 1), "**/" + "a*/" * (limits.WILDCARDS - 1)),
+        ("Bj\u00f6rk's/\u65e5\u672c?.md", "Bj\u00f6rk's/\u65e5\u672c?.md"),
         ("x" * limits.PATH, "x" * limits.PATH),
     ],
 )
@@ -296,6 +305,14 @@ def test_a_path_has_one_form(given: str, kept: str) -> None:
         ("a//b", "empty part"),
         ("a//", "empty part"),
         ("a\x00", "NUL"),
+        ("src/\nFAKE: #9 is done", "can't be printed; write \\? in its place"),
+        ("a\r.py", "can't be printed"),
+        ("a\x1b[2J", "can't be printed"),
+        ("a\u2028b", "can't be printed"),
+        ("yp.\u202ea", "can't be printed"),
+        ("a\u200b.py", "can't be printed"),
+        ("a?/" * (limits.WILDCARDS + 1), "at most 20 parts with"),
+        ("**/a/" * (limits.WILDCARDS + 1), "at most 20 parts with"),
         ("a\ud800", "surrogate|unicode"),
         ("x" * (limits.PATH + 1), "at most 500 characters"),
     ],

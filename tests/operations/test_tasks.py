@@ -7,10 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.tasks import Board, CompleteNew, HeartbeatNew, Task, TaskNew, Tasks
+from backend.core.database import Database
 from backend.core.errors import Forbidden, Invalid, LostClaim, NotFound, WrongStatus
 from backend.operations import tasks
 from backend.operations.access import Actor
 from backend.operations.tasks import Wanted
+from tests.campaigns.crew import found
 from tests.operations.scene import Scene, number_of, play
 
 
@@ -347,6 +349,22 @@ async def test_what_is_over_is_free_again_and_uses_a_try(scene: Scene) -> None:
     assert (await scene.task(2)).status == "in_progress"
     assert await attempts(scene, 1) == [(1, "lapsed")]
     assert await scene.lapse() == 0
+
+
+async def test_a_heartbeat_that_is_seen_late_is_over_all_the_same(database: Database) -> None:
+    """Its lease was short, and over before it was committed; meanwhile somebody looked for what is over."""
+    team = await found(database, 1)
+    ada, squad = team.members[0], team.squad.id
+    assert squad is not None
+    await database.transact(tasks.create, team.owner, team.squad, [TaskNew(title="one")])
+    await database.transact(tasks.claim, ada, team.squad, 1)
+    async with database.AsyncSessionLocal() as session, session.begin():
+        await session.execute(text("DELETE FROM marks"))
+    async with database.AsyncSessionLocal() as session, session.begin():
+        await tasks.heartbeat(session, ada, team.squad, 1, HeartbeatNew(claim="1/1"))
+        await session.execute(text("UPDATE tasks SET lease_ends_at = clock_timestamp()"))
+        assert await database.transact(tasks.lapse, squad) == 0
+    assert await database.transact(tasks.lapse, squad) == 1
 
 
 async def test_at_no_tries_left_it_is_failed(async_db: AsyncSession) -> None:

@@ -48,7 +48,10 @@ class ClaimWanted(ClaimTaskNew):
 
     number: Number | None = Field(default=None, description="This task; without it the next one for you.")
     lease_seconds: Lease | None = Field(default=None, description="How long you may be silent; 900 unless given.")
-    paths: Globs = Field(default=[], description="Globs from the repository's root, as src/**/*.py or docs/.")
+    paths: Globs = Field(
+        default=[],
+        description="Globs from the repository's root, as src/**/*.py or docs/. A folder named with a dot ends with /.",
+    )
 
 
 class Verdict(Incoming):

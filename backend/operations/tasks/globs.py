@@ -4,27 +4,30 @@ A glob begins at the root of a checkout. `*` stands for any characters of a part
 number of parts; everything else is itself, also brackets and braces, as in `app/[id]/page.tsx`.
 
 Whoever names a folder means all that is below it. A glob may name a folder if it ends with a slash, or if its last
-part has no dot behind its first character: `src` and `.github` may, `a.py` and `*.md` don't. One that the other glob
-goes on below by its name is a folder in any case: `conf.d`, where the other one says `conf.d/*.conf`.
+part has no dot behind its first character: `src` and `.github` may, `a.py` and `*.md` don't. What the other glob goes
+on below is a folder in any case, if one of the two parts is a plain name: `conf.d`, where the other one says
+`conf.d/*.conf` or `*/*.conf`. `**` goes on below everything and tells nothing: with it, each file would be a folder.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
 DEEP: Final = "**"
-WILD: Final = ("*", "?")
 
 
 def overlap(one: str, other: str) -> bool:
     """Whether there could be a path that both name, or that lies below one that the other names."""
     first, second = _parts(one), _parts(other)
-    places, arrived = _places(first, second, DEEP, _alike)
-    if places >> len(second) or arrived & _folders(second):
-        return True
-    _, arrived = _places(second, first, DEEP, _alike)
-    return bool(arrived & _folders(first))
+    stars = _bits(part == DEEP for part in second)
+    steps = list(_steps(first, DEEP, _alike_in(second), stars, len(second)))
+    places, arrived = steps[-1]
+    folders = _bits(at > 0 and _folder(first[-1], second[at - 1]) for at in range(len(second)))
+    return bool(places >> len(second) or arrived & folders) or any(
+        arrived >> len(second) and _folder(second[-1], part)
+        for part, (_, arrived) in zip(first, steps[1:], strict=False)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -39,45 +42,81 @@ def _parts(glob: str) -> tuple[str, ...]:
     )
 
 
-def _folders(parts: Sequence[str]) -> int:
-    """Behind which parts something goes on below a name, as bits."""
-    return _bits(at > 0 and not any(wild in parts[at - 1] for wild in WILD) for at in range(len(parts)))
+def _folder(last: str, part: str) -> bool:
+    """Whether a glob's last part is a folder since the other glob goes on below this part, which can be the same."""
+    return not (_wild(last) and _wild(part))
+
+
+def _wild(part: str) -> bool:
+    return "*" in part or "?" in part
+
+
+def _alike_in(parts: Sequence[str]) -> Callable[[str], int]:
+    """Where in a glob another one's part can be the same name, as bits."""
+    named = [(1 << at, part) for at, part in enumerate(parts) if part != DEEP]
+    wild = [(bit, part) for bit, part in named if _wild(part)]
+    plain: dict[str, int] = {}
+    for bit, part in named:
+        plain[part] = plain.get(part, 0) | bit
+
+    def alike(part: str) -> int:
+        if _wild(part):
+            return sum(bit for bit, there in named if _alike(there, part))
+        return plain.get(part, 0) | sum(bit for bit, there in wild if _alike(part, there))
+
+    return alike
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two parts can be the same name."""
-    if not any(wild in part for wild in WILD for part in (one, other)):
-        return one == other
-    places, _ = _places(one, other, "*", lambda a, b: a == b or "?" in (a, b))
+    """Whether two parts can be the same name; one of them has wildcards."""
+    if not _wild(other):
+        one, other = other, one
+    signs, stars = _signs(other)
+    *_, (places, _) = _steps(one, "*", lambda sign: signs.get(sign, signs[""]), stars, len(other))
     return bool(places >> len(other))
 
 
-def _places(one: Sequence[str], other: Sequence[str], star: str, alike: Callable[[str, str], bool]) -> tuple[int, int]:
-    """How many items of `other` can be used up together with all of `one`, as bits: the product of two automata.
+@lru_cache(maxsize=256)
+def _signs(part: str) -> tuple[dict[str, int], int]:
+    """Where each character can be in a part with wildcards (`""`: every other character), and where its stars are."""
+    anything = _bits(sign == "?" for sign in part)
+    signs = {"": anything}
+    for at, sign in enumerate(part):
+        signs[sign] = signs.get(sign, anything) | 1 << at
+    stars = signs.pop("*", 0) & ~anything
+    return signs | {"?": (1 << len(part)) - 1 & ~stars}, stars
 
-    Answers also those of them of which the last one is used up by the last one of `one`, and by no star.
+
+def _steps(
+    one: Sequence[str], star: str, alike: Callable[[str], int], stars: int, size: int
+) -> Iterator[tuple[int, int]]:
+    """How many of other items can be used up together with none, one, two … of these: the product of two automata.
+
+    They are bits, and there is no next step when none is set. Tells also those of them of which the last one is used
+    up by the last one of these, and by no star.
 
     Args:
         one: what is read item by item.
-        other: where one may be in it, all at once; without two stars in a row.
         star: the item that stands for any number of items.
-        alike: whether two other items can be the same.
+        alike: where among the other items is what can be the same as one of these, and no star.
+        stars: where among them are stars; never two in a row.
+        size: how many they are.
     """
-    stars = _bits(item == star for item in other)
     masks: dict[str, int] = {}
-    places, arrived = 1 | (stars & 1) << 1, 0
+    places = 1 | (stars & 1) << 1
+    yield places, 0
     for item in one:
         if item == star:
-            places, arrived = (2 << len(other)) - (places & -places), 0  # from the first one on, all
+            places, arrived = (2 << size) - (places & -places), 0  # from the first one on, all
         else:
             if item not in masks:
-                masks[item] = _bits(there != star and alike(item, there) for there in other)
+                masks[item] = alike(item)
             arrived = (places & masks[item]) << 1
             places = arrived | places & stars
             places |= (places & stars) << 1
+        yield places, arrived
         if not places:
             break
-    return places, arrived
 
 
 def _bits(values: Iterable[bool]) -> int:

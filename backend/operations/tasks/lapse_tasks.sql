@@ -1,7 +1,9 @@
 -- Takes back, under the squad's lock, every attempt whose lease is over: its task is free again, or failed
 -- when no try is left. A review that lapsed is free for another reviewer; it was no try at the work.
 -- What is over is asked for only since the last time, which is noted every two seconds (raise_mark.sql): a lease never
--- ends before it was given. A clock that was set back starts anew.
+-- ends before it was given. A heartbeat is seen once it is committed, and a short lease may be over by then: hence
+-- the 20 s before that, for as long as a statement (15 s) and then an idle transaction (5 s) may last. A clock that was
+-- set back starts anew.
 CREATE OR REPLACE FUNCTION lapse_tasks(p_squad uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -12,7 +14,7 @@ DECLARE
     t tasks;
 BEGIN
     SELECT at INTO v_since FROM marks WHERE squad_id = p_squad AND name = 'leases' AND at <= v_now;
-    v_over := leases_over(p_squad, v_since, v_now);
+    v_over := leases_over(p_squad, v_since - interval '20 s', v_now);
     IF v_since IS NULL OR v_since < v_now - interval '2 s' THEN
         INSERT INTO marks (squad_id, name, at) VALUES (p_squad, 'leases', v_now)
         ON CONFLICT (squad_id, name) DO UPDATE SET at = excluded.at;

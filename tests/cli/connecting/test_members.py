@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -128,6 +129,31 @@ def test_a_token_that_cannot_be_revoked_is_not_forgotten(say: Say, refused: Refu
     assert sentence.endswith("; try it again.")
     assert desk.files() == {}
     assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
+
+
+def test_a_token_of_another_server_is_left_alone_and_that_server_hears_nothing(say: Say, web: str, desk: Desk) -> None:
+    say("connect", "cursor", "--as", "ada", "--write")
+    secret = token()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        kept = tokens.keep(f"http://127.0.0.1:{other.getsockname()[1]}", "0193-other", web, "ada", "sqm_other", "id")
+        assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    await_death(secret)
+    assert tokens.find(web, "ada") == kept
+    assert desk.files() == {}
+
+
+def test_a_token_is_revoked_also_if_the_squad_got_another_name(say: Say, web: str, desk: Desk) -> None:
+    with Client() as client:
+        squad = str(client.squad().id)
+    say("connect", "cursor", "--as", "ada", "--write", SQUAD_ID=web)
+    say("squad", "edit", "--name", f"{web}-new", SQUAD_ID=squad)
+    removed = say("connect", "cursor", "--as", "ada", "--remove", SQUAD_ID=f"{web}-new")
+    assert removed.endswith(" The token is revoked.")
+    assert tokens.find(squad, "ada") is None
+    assert "revoked" in say("member", "tokens", "ada", SQUAD_ID=squad)
 
 
 def test_two_that_connect_at_once_get_two_entries(say: Say, desk: Desk) -> None:

@@ -187,6 +187,42 @@ async def test_a_claim_that_does_not_come_about_is_not_waited_for_long(
         await slow.left.wait()
 
 
+async def test_the_release_of_a_claim_that_came_late_is_not_cut_off(
+    server: StandIn, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noted(delay: float, *arguments: Any, **more: Any) -> asyncio.TimerHandle:
+        timer = call_later(delay, *arguments, **more)
+        timers.extend([timer] if delay == carrying.GRACE else [])
+        return timer
+
+    monkeypatch.setattr(carrying, "GRACE", 600.5)
+    monkeypatch.setattr(loop, "call_later", noted)
+    slow, other, release = Hang(tool(claim="1/1")), Hang(hang_up), Hang(server.release)
+    server.script, server.release = [slow, other], release
+    client.call(1, "claim_task")
+    await slow.came.wait()
+    client.call(2, "wait")
+    await other.came.wait()
+    for _ in range(2):
+        cancel(client, 1)
+    client.ask(3)
+    await client.result()
+    assert [timer.cancelled() for timer in timers] == [False]
+    slow.go.set()
+    await release.came.wait()
+    client.hang_up()
+    await other.left.wait()
+    assert [timer.cancelled() for timer in timers] == [True]
+    assert not release.left.is_set()
+    release.go.set()
+    await client.close()
+    assert server.released == ["1/1"]
+
+
 async def test_when_nobody_reads_it_is_as_if_the_client_had_gone(server: StandIn, client: Client) -> None:
     await claim(server, client, "1/1")
     client.stop_reading()

@@ -44,6 +44,7 @@ def find(member: str | None, squad: str | None) -> Door:
     Raises:
         Invalid: nobody was named, and there is no `SQUAD_TOKEN`.
         PermissionError: others can read the tokens that are kept.
+        OSError: the file in which they are kept can't be used.
     """
     squad = squad or profile.squad()
     if member is not None and squad is not None:

@@ -169,13 +169,32 @@ def test_two_that_connect_at_once_get_two_entries(say: Say, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"connections": 1, "made": {}}', '{"connections": [{}], "made": {}}'])
-def test_notes_that_cannot_be_used_are_as_none(content: str, say: Say, desk: Desk, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir(exist_ok=True)
-    (tmp_path / "home" / notes.FILE).write_text(content, encoding="utf-8")
-    assert notes.read() == notes.Notes()
+def test_notes_that_cannot_be_used_are_left_as_they_are_and_so_is_all_else(
+    content: str, say: Say, refused: Refused, desk: Desk, tmp_path: Path
+) -> None:
     say("connect", "cursor", "--as", "ada", "--write")
-    say("connect", "cursor", "--as", "ada", "--remove")
+    before, file = desk.files(), tmp_path / "home" / notes.FILE
+    good = file.read_bytes()
+    file.write_text(content, encoding="utf-8")
+    for arguments in (("cursor", "--write"), ("claude-code", "--write"), ("cursor", "--remove")):
+        assert refused(1, "connect", *arguments, "--as", "ada") == (
+            f"{file} can't be used (it is broken), so it is left as it is; mend it, or move it away and connect anew."
+        )
+    assert (desk.files(), file.read_text()) == (before, content)
+    file.write_bytes(good)
+    assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
     assert desk.files() == {}
+
+
+def test_no_token_is_made_that_could_not_be_kept(refused: Refused, desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(exist_ok=True)
+    file = tmp_path / "home" / tokens.FILE
+    file.touch(0o600)
+    for option in ((), ("--write",), ("--remove",)):
+        assert refused(1, "connect", "cursor", "--as", "ada", *option).startswith(f"{file} can't be used ")
+    with Client() as client:
+        assert client.tokens("ada") == []
+    assert (desk.files(), file.read_bytes()) == ({}, b"")
 
 
 def test_the_program_is_found_without_a_path(desk: Desk, web: str) -> None:

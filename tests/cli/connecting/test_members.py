@@ -120,6 +120,19 @@ def test_the_token_lives_as_long_as_a_client_uses_it(say: Say, desk: Desk) -> No
     assert notes.read() == notes.Notes()
 
 
+def test_a_set_up_that_was_pasted_is_not_counted_and_works_again_once_it_is_connected_anew(
+    say: Say, web: str, desk: Desk
+) -> None:
+    pasted = say("connect", "vscode", "--as", "ada")
+    say("connect", "cursor", "--as", "ada", "--write")
+    secret = token()
+    assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
+    await_death(secret)
+    assert say("connect", "vscode", "--as", "ada") == pasted
+    with Client(key=token()) as client:
+        assert client.me().name == "ada"
+
+
 def test_a_token_that_cannot_be_revoked_is_not_forgotten(say: Say, refused: Refused, web: str, desk: Desk) -> None:
     say("connect", "cursor", "--as", "ada", "--write")
     with Client() as client:

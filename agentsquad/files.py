@@ -1,11 +1,37 @@
-"""Files that are written whole or not at all, and changed by one process at a time."""
+"""Files that are written whole or not at all, changed by one process at a time, and never taken for empty."""
 
 import contextlib
 import fcntl
+import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def read(file: Path, shape: Callable[[Any], T], empty: T) -> T:
+    """What a JSON file of ours holds.
+
+    Args:
+        file: where.
+        shape: makes something of its content.
+        empty: what is held where there is no file.
+
+    Raises:
+        OSError: it is there and can't be used; whoever took it for empty would lose what it holds.
+    """
+    try:
+        return shape(json.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return empty
+    except OSError as error:
+        reason = error.strerror
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        reason = "it is broken"
+    raise OSError(f"{file} can't be used ({reason}), so it is left as it is; mend it, or move it away and connect anew")
 
 
 def replace(file: Path, content: bytes, mode: int | None = None) -> None:

@@ -42,7 +42,11 @@ class Kept:
 
 
 def keep(url: str, squad_id: str, squad_name: str, member: str, token: str, token_id: str = "") -> Kept:
-    """Keep a member's token in place of the one before."""
+    """Keep a member's token in place of the one before.
+
+    Raises:
+        OSError: the file can't be used, and is left alone.
+    """
     kept = Kept(_plain(url), squad_id, squad_name, member, token, token_id)
     _change(lambda all_: [*(each for each in all_ if each.place != kept.place), kept])
     return kept
@@ -58,6 +62,7 @@ def find(squad: str, member: str, url: str | None = None) -> Kept | None:
 
     Raises:
         PermissionError: others can read the file, and so may have the tokens.
+        OSError: it can't be used.
     """
     file = _file()
     with contextlib.suppress(FileNotFoundError):
@@ -65,14 +70,18 @@ def find(squad: str, member: str, url: str | None = None) -> Kept | None:
             raise PermissionError(f"{file} can be read by others; run `chmod 600 '{file}'`, or connect anew")
     named = [
         each
-        for each in _read(file)
+        for each in _usable(_read(file))
         if each.member == member and squad in {each.squad, each.squad_name} and (url is None or each.url == _plain(url))
     ]
     return next((each for each in reversed(named) if each.squad == squad), named[-1] if named else None)
 
 
 def forget(url: str, squad_id: str, member: str) -> None:
-    """Keep a member's token no longer."""
+    """Keep a member's token no longer.
+
+    Raises:
+        OSError: the file can't be used, and is left alone.
+    """
     _change(lambda all_: [each for each in all_ if each.place != (_plain(url), squad_id, member)])
 
 
@@ -84,20 +93,32 @@ def remedy(squad: str, member: str) -> str:
 def _change(change: Callable[[list[Kept]], list[Kept]]) -> None:
     file = _file()
     with files.locked(file):
-        content = {"tokens": [asdict(each) for each in change(_read(file))]}
+        all_ = _read(file)
+        others = [each for each in all_ if _kept(each) is None]
+        content = {"tokens": [*others, *(asdict(each) for each in change(_usable(all_)))]}
         files.replace(file, json.dumps(content, indent=2).encode(), 0o600)
 
 
-def _read(file: Path) -> list[Kept]:
-    """What is kept; what can't be used is as if it weren't there."""
-    found: list[Any] = []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        found += json.loads(file.read_bytes())["tokens"]
-    kept = []
-    for each in found:
-        with contextlib.suppress(AttributeError, TypeError):
-            kept.append(Kept(**{name: str(value) for name, value in each.items()}))
-    return kept
+def _read(file: Path) -> list[Any]:
+    return files.read(file, _entries, [])
+
+
+def _entries(content: Any) -> list[Any]:
+    found = content["tokens"]
+    if not isinstance(found, list):
+        raise TypeError
+    return found
+
+
+def _usable(found: list[Any]) -> list[Kept]:
+    """What is kept; an entry that can't be used, such as a newer version's, stays in the file and is passed over."""
+    return [kept for each in found if (kept := _kept(each))]
+
+
+def _kept(entry: Any) -> Kept | None:
+    with contextlib.suppress(AttributeError, TypeError):
+        return Kept(**{name: str(value) for name, value in entry.items()})
+    return None
 
 
 def _plain(url: str) -> str:

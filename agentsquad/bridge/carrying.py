@@ -25,10 +25,12 @@ class Call:
     Args:
         message: what was sent.
         wanted: whether the client still waits for its answer.
+        grace: gives up a claim that nobody waits for any more, if no answer comes; None before that.
     """
 
     message: Message
     wanted: bool = True
+    grace: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] = field(init=False)
 
 
@@ -115,6 +117,8 @@ class Bridge:
                 return
             line, claim = said.line(), self._claims.take(said.result) if message.claims else None
         self._asked.pop(message.id)
+        if call.grace is not None:
+            call.grace.cancel()  # the answer came, and the release takes as long as it takes
         if call.wanted:
             await self._write(line)
         elif claim is not None:
@@ -146,11 +150,11 @@ class Bridge:
 
     def _take_back(self, call: Call | None) -> None:
         """Wait for the answer no more; a claim's is heard all the same, or the claim would be nobody's."""
-        if call is None:
+        if call is None or not call.wanted:
             return
         call.wanted = False
         if call.message.claims:
-            asyncio.get_running_loop().call_later(GRACE, call.task.cancel)
+            call.grace = asyncio.get_running_loop().call_later(GRACE, call.task.cancel)
         else:
             call.task.cancel()
 

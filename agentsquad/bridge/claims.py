@@ -35,12 +35,12 @@ class Claims:
             return None
         lease = content.get("lease_seconds")
         self._leases[claim] = lease if isinstance(lease, int) and lease > 0 else limits.LEASE
-        self._put_off(claim)
+        self._due[claim] = asyncio.get_running_loop().time()  # now: an answer that is repeated may be old
         self._more.set()
         return claim
 
     async def renew(self) -> None:
-        """Renew each every third of its lease, without an end."""
+        """Renew each at once and then every third of its lease, without an end."""
         clock = asyncio.get_running_loop().time
         while True:
             self._more.clear()
@@ -54,10 +54,12 @@ class Claims:
 
     async def release(self, *claims: str) -> None:
         """Give them back, or all that there are; what is held no more is nobody's concern."""
-        await asyncio.gather(*(self._release(claim) for claim in claims or tuple(self._leases)))
+        ending = claims or tuple(self._leases)
+        for claim in ending:
+            self._forget(claim)
+        await asyncio.gather(*(self._release(claim) for claim in ending))
 
     async def _release(self, claim: str) -> None:
-        self._forget(claim)
         with contextlib.suppress(SquadError, httpx.HTTPError):
             await self._client.release(claim, LEFT)
 

@@ -35,19 +35,23 @@ class Door:
 
 
 def find(member: str | None, squad: str | None) -> Door:
-    """The door for a member: with `SQUAD_TOKEN` if it is set, else with the token that `asq connect` kept.
+    """The door for a member: with the token that `asq connect` kept for it, else with `SQUAD_TOKEN`.
+
+    Args:
+        member: its name; None for whose `SQUAD_TOKEN` is.
+        squad: its id or its name; by default as `agentsquad.profile` finds it.
 
     Raises:
-        Invalid: nobody was named.
+        Invalid: nobody was named, and there is no `SQUAD_TOKEN`.
         PermissionError: others can read the tokens that are kept.
+        OSError: the file in which they are kept can't be used.
     """
     squad = squad or profile.squad()
-    token = os.environ.get("SQUAD_TOKEN", "").strip()
-    if token:
-        return Door(profile.url(), token, squad, member)
-    if member is None or squad is None:
+    if member is not None and squad is not None:
+        kept = tokens.find(squad, member, os.environ.get("SQUAD_URL") or None)
+        if kept is not None:
+            return Door(kept.url, kept.token, kept.squad, member)
+    token = os.environ.get("SQUAD_TOKEN", "").strip() or None
+    if token is None and (member is None or squad is None):
         raise Invalid("invalid", "As whom? Say --as NAME and --squad SQUAD.")
-    kept = tokens.find(squad, member, os.environ.get("SQUAD_URL") or None)
-    if kept is None:
-        return Door(profile.url(), None, squad, member)
-    return Door(kept.url, kept.token, kept.squad, member)
+    return Door(profile.url(), token, squad, member)

@@ -79,10 +79,7 @@ async def _connect(
 
 async def _token(client: AsyncClient, name: Name, member: str, role: str | None) -> tuple[tokens.Kept, bool]:
     """A token of the member that works, and whether the member is new; what isn't there is made."""
-    kept = await asyncio.to_thread(tokens.find, await client.squad_id(), member, client.url)
-    if kept is None:
-        squad = await client.squad()
-        kept = await asyncio.to_thread(tokens.find, str(squad.id), member, client.url)
+    kept = await _kept(client, member)
     if kept and (me := await _works(kept)):
         _fits(me, role)
         return kept, False
@@ -94,6 +91,15 @@ async def _token(client: AsyncClient, name: Name, member: str, role: str | None)
         tokens.keep, client.url, str(squad.id), squad.name, found.name, made.secret, str(made.id)
     )
     return kept, joined
+
+
+async def _kept(client: AsyncClient, member: str) -> tokens.Kept | None:
+    """The member's token that is kept for this server, also if the squad has another name by now."""
+    kept = await asyncio.to_thread(tokens.find, await client.squad_id(), member, client.url)
+    if kept is None:
+        squad = await client.squad()
+        kept = await asyncio.to_thread(tokens.find, str(squad.id), member, client.url)
+    return kept
 
 
 async def _works(kept: tokens.Kept) -> Member | None:
@@ -133,9 +139,9 @@ def _fits(member: Member, role: str | None) -> None:
 
 
 async def _removed(client: AsyncClient, name: Name, member: str) -> Answer:
-    kept = await asyncio.to_thread(tokens.find, await client.squad_id(), member)
+    kept = await _kept(client, member)
     squad_id = kept.squad if kept else str((await client.squad()).id)
-    setup = setups.Setup(name, Path.cwd(), bridge(squad_id, member, kept.url if kept else client.url))
+    setup = setups.Setup(name, Path.cwd(), bridge(squad_id, member, client.url))
     found = await setups.remove(setup)
     title = setup.client.title
     said = f"{title} starts nothing for {member} any more." if found else f"{title} started nothing for {member}."
@@ -144,16 +150,17 @@ async def _removed(client: AsyncClient, name: Name, member: str) -> Answer:
     if kept and others:
         said += f" The token stays for {others[0].client}{f' in {others[0].folder}' if others[0].folder else ''}."
     elif kept:
-        await _revoke(kept)
+        await _revoke(client, kept)
         data["revoked"] = True
         said += " The token is revoked."
     return Answer(data, Text(said))
 
 
-async def _revoke(kept: tokens.Kept) -> None:
-    """End a token, and forget it then."""
+async def _revoke(client: AsyncClient, kept: tokens.Kept) -> None:
+    """End a token of this server, and forget it then."""
     try:
-        async with AsyncClient(kept.url, squad=kept.squad, patience=running.PATIENCE) as owner:
+        # by the squad's id: the name by which it was found may be another squad's by now
+        async with AsyncClient(client.url, squad=kept.squad, patience=client.patience) as owner:
             await owner.revoke_token(kept.member, kept.id)
     except NotFound:
         pass  # the squad, the member or the token is gone

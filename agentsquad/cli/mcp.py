@@ -14,8 +14,8 @@ def mcp(
 ) -> None:
     """Speak MCP on standard input and output, as a member: what a coding agent is given to start.
 
-    The token comes from where `asq connect` keeps it, or from SQUAD_TOKEN. What the client claims is renewed as long
-    as it keeps the input open, and released when it closes that.
+    The token is the one that `asq connect` keeps for NAME; where it keeps none, or without --as, that in SQUAD_TOKEN.
+    What the client claims is renewed as long as it keeps the input open, and released when it closes that.
     """
     door = bridge.find(member, squad)
     ending(lambda: bridge.serve(door))

@@ -9,10 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from agentsquad.cli.attempts import Attempt, Stdin, Work, say, stop
-from agentsquad.client import AsyncClient, Invalid, Reserved, SquadError, Unreachable
+from agentsquad.client import AsyncClient, Invalid, Reserved, SquadError, Unreachable, working
 from agentsquad.schemas import limits
 
-RESERVED: Final = 2.0  # seconds until the next look at what somebody else reserves
 PAUSES: Final = (1.0, 5.0, 20.0, 60.0)  # seconds until the next claim after one that got nothing on
 ENDS: Final = ("task.cancelled", "task.released", "task.blocked", "task.lapsed")  # how others end an attempt
 
@@ -90,7 +89,7 @@ async def _claims(client: AsyncClient, how: Work, running: set[Attempt], *, once
             if by != now:
                 say(f"{error.detail} Trying again.")
             by = now
-            await asyncio.sleep(RESERVED)
+            await asyncio.sleep(working.RESERVED)
             continue
         by = None
         if claim is None:

@@ -45,9 +45,29 @@ async def test_a_claim_is_renewed_until_it_is_live_no_more(server: StandIn, clie
 async def test_claims_of_short_and_long_leases_are_each_renewed_in_time(server: StandIn, client: Client) -> None:
     await claim(server, client, "1/1", lease_seconds=14_400)
     await claim(server, client, "2/1", lease_seconds=60)
+    await server.until(lambda: any("2/1" in beat for beat in server.beats))
+    told = len(server.beats)
     await claim(server, client, "3/1", lease_seconds=1)
-    await server.until(lambda: len(server.beats) == 3)
-    assert server.beats == [["3/1"]] * 3
+    await server.until(lambda: len(server.beats) == told + 4)
+    assert server.beats[told:] == [["3/1"]] * 4
+
+
+async def test_a_claim_is_renewed_as_soon_as_it_is_held(server: StandIn, client: Client) -> None:
+    await claim(server, client, "1/1", lease_seconds=14_400)
+    await server.until(lambda: server.beats == [["1/1"]])
+    await client.close()
+    assert server.released == ["1/1"]
+
+
+async def test_an_answer_that_is_so_old_that_its_claim_was_lost_is_not_held(server: StandIn, client: Client) -> None:
+    server.lost.add("1/1")
+    server.script = [hang_up]
+    await claim(server, client, "1/1", lease_seconds=14_400)
+    await server.until(lambda: server.beats == [["1/1"]])
+    await claim(server, client, "2/1", lease_seconds=14_400)
+    await server.until(lambda: server.beats == [["1/1"], ["2/1"]])
+    await client.close()
+    assert server.released == ["2/1"]
 
 
 async def test_what_claimed_nothing_is_not_held(server: StandIn, client: Client) -> None:
@@ -75,8 +95,9 @@ async def test_what_claimed_nothing_is_not_held(server: StandIn, client: Client)
 @pytest.mark.parametrize("lease", [None, 0, -1, "60", 1.5])
 async def test_a_lease_that_is_not_told_is_a_minute(server: StandIn, client: Client, lease: object) -> None:
     await claim(server, client, "1/1", lease_seconds=lease)
+    await server.until(lambda: server.beats)
     await client.close()
-    assert (server.beats, server.released) == ([], ["1/1"])
+    assert (server.beats, server.released) == ([["1/1"]], ["1/1"])
 
 
 async def test_a_claim_whose_answer_was_lost_is_held(server: StandIn, client: Client) -> None:
@@ -185,6 +206,42 @@ async def test_a_claim_that_does_not_come_about_is_not_waited_for_long(
     cancel(client, 1)
     async with asyncio.timeout(10):
         await slow.left.wait()
+
+
+async def test_the_release_of_a_claim_that_came_late_is_not_cut_off(
+    server: StandIn, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noted(delay: float, *arguments: Any, **more: Any) -> asyncio.TimerHandle:
+        timer = call_later(delay, *arguments, **more)
+        timers.extend([timer] if delay == carrying.GRACE else [])
+        return timer
+
+    monkeypatch.setattr(carrying, "GRACE", 600.5)
+    monkeypatch.setattr(loop, "call_later", noted)
+    slow, other, release = Hang(tool(claim="1/1")), Hang(hang_up), Hang(server.release)
+    server.script, server.release = [slow, other], release
+    client.call(1, "claim_task")
+    await slow.came.wait()
+    client.call(2, "wait")
+    await other.came.wait()
+    for _ in range(2):
+        cancel(client, 1)
+    client.ask(3)
+    await client.result()
+    assert [timer.cancelled() for timer in timers] == [False]
+    slow.go.set()
+    await release.came.wait()
+    client.hang_up()
+    await other.left.wait()
+    assert [timer.cancelled() for timer in timers] == [True]
+    assert not release.left.is_set()
+    release.go.set()
+    await client.close()
+    assert (server.beats, server.released) == ([], ["1/1"])
 
 
 async def test_when_nobody_reads_it_is_as_if_the_client_had_gone(server: StandIn, client: Client) -> None:

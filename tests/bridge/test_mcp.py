@@ -220,11 +220,14 @@ async def test_a_revoked_token_opens_nothing_and_the_answer_says_what_to_do(owne
         assert secret not in json.dumps(error)
 
 
-async def test_a_token_of_the_environment_comes_first(owner: AsyncClient, web: str) -> None:
+@pytest.mark.parametrize("member", ["ada", "tess"])
+async def test_who_is_named_speaks_and_else_whose_token_is_in_the_environment(
+    owner: AsyncClient, web: str, member: str
+) -> None:
     await owner.add_member(MemberNew(name="tess", role="tester"))
     secret = (await owner.create_token("tess")).secret
-    async with started(web, SQUAD_TOKEN=secret) as tess:
-        assert (await tess.result("whoami"))["name"] == "tess"
+    async with started(web, member, SQUAD_TOKEN=secret) as named:  # only ada's token is kept
+        assert (await named.result("whoami"))["name"] == member
 
 
 async def test_a_person_s_key_is_never_used(owner: AsyncClient, web: str) -> None:

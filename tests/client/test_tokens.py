@@ -1,6 +1,7 @@
 """The tokens of this machine's members."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,23 +73,44 @@ def test_a_file_that_others_can_read_is_refused_with_the_remedy(file: Path) -> N
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no json", b"[]", b"{}", b'{"tokens": 1}', b'{"tokens": [1, {"url": "x"}]}', b"\xff", b"[" * 100_000],
+    [b"", b"no json", b"[]", b"{}", b'{"tokens": 1}', b'{"tokens": {"ada": "sqm_1"}}', b"\xff", b"\0", b"[" * 100_000],
 )
-def test_a_file_that_cannot_be_used_is_as_none(file: Path, content: bytes) -> None:
+def test_a_file_that_is_broken_is_refused_with_the_remedy_and_left_as_it_is(file: Path, content: bytes) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
     file.chmod(0o600)
-    assert tokens.find(SHOP, "ada") is None
+    sentence = f"{file} can't be used (it is broken), so it is left as it is; mend it, or move it away and connect anew"
+    refuse(sentence)
+    assert file.read_bytes() == content
+    file.unlink()
     kept = tokens.keep(URL, SHOP, "webshop", "ada", "sqm_1")
     assert tokens.find(SHOP, "ada") == kept
 
 
-def test_a_broken_entry_costs_no_other(file: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused_with_the_remedy_and_left_as_it_is(file: Path) -> None:
+    file.mkdir(mode=0o700, parents=True)
+    refuse(f"{file} can't be used (Is a directory), so it is left as it is; ")
+    assert list(file.iterdir()) == []
+
+
+def refuse(sentence: str) -> None:
+    with pytest.raises(OSError, match=re.escape(sentence)):
+        tokens.find(SHOP, "ada")
+    with pytest.raises(OSError, match=re.escape(sentence)):
+        tokens.keep(URL, SHOP, "webshop", "ada", "sqm_1")
+    with pytest.raises(OSError, match=re.escape(sentence)):
+        tokens.forget(URL, SHOP, "ada")
+
+
+def test_an_entry_that_cannot_be_used_costs_no_other_and_stays(file: Path) -> None:
     kept = tokens.keep(URL, SHOP, "webshop", "ada", "sqm_1")
+    unknown = [None, 1, {"url": URL}, {**json.loads(file.read_text())["tokens"][0], "member": "bob", "of_tomorrow": 1}]
     content = json.loads(file.read_text())
-    file.write_text(json.dumps({"tokens": [None, {"url": URL}, *content["tokens"]]}), encoding="utf-8")
+    file.write_text(json.dumps({"tokens": [*unknown, *content["tokens"]]}), encoding="utf-8")
     tokens.keep(URL, SHOP, "webshop", "tess", "sqm_2")
     assert tokens.find(SHOP, "ada") == kept
+    tokens.forget(URL, SHOP, "tess")
+    assert json.loads(file.read_text())["tokens"] == [*unknown, *content["tokens"]]
 
 
 def test_processes_that_keep_at_once_lose_nothing(file: Path) -> None:

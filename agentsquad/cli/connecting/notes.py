@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agentsquad import files, local
 
@@ -49,18 +49,23 @@ class Notes:
 
 
 def read() -> Notes:
-    """What is noted; nothing if the file can't be used."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        found = json.loads(_file().read_bytes())
-        made = {str(file): [str(each) for each in made] for file, made in found["made"].items()}
-        return Notes([Connection(**each) for each in found["connections"]], made)
-    return Notes()
+    """What is noted.
+
+    Raises:
+        OSError: the file can't be used.
+    """
+    return files.read(_file(), _notes, Notes())
 
 
 @contextlib.contextmanager
 def changing() -> Iterator[None]:
-    """Be the only one on this machine that changes clients' files and the notes, which nobody does without."""
+    """Be the only one on this machine that changes clients' files and the notes, which nobody does without.
+
+    Raises:
+        OSError: the notes can't be used, so that no client's file is to be changed either.
+    """
     with files.locked(_file()):
+        read()
         yield
 
 
@@ -79,6 +84,11 @@ def note(file: Path, change: Callable[[list[str]], list[str]]) -> None:
     notes = read()
     made = change(notes.made.pop(str(file), []))
     _write(Notes(notes.connections, notes.made | ({str(file): made} if made else {})))
+
+
+def _notes(content: Any) -> Notes:
+    made = {str(file): [str(each) for each in made] for file, made in content["made"].items()}
+    return Notes([Connection(**each) for each in content["connections"]], made)
 
 
 def _change(change: Callable[[Notes], list[Connection]]) -> None:

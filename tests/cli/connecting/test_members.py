@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -119,6 +120,19 @@ def test_the_token_lives_as_long_as_a_client_uses_it(say: Say, desk: Desk) -> No
     assert notes.read() == notes.Notes()
 
 
+def test_a_set_up_that_was_pasted_is_not_counted_and_works_again_once_it_is_connected_anew(
+    say: Say, web: str, desk: Desk
+) -> None:
+    pasted = say("connect", "vscode", "--as", "ada")
+    say("connect", "cursor", "--as", "ada", "--write")
+    secret = token()
+    assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
+    await_death(secret)
+    assert say("connect", "vscode", "--as", "ada") == pasted
+    with Client(key=token()) as client:
+        assert client.me().name == "ada"
+
+
 def test_a_token_that_cannot_be_revoked_is_not_forgotten(say: Say, refused: Refused, web: str, desk: Desk) -> None:
     say("connect", "cursor", "--as", "ada", "--write")
     with Client() as client:
@@ -128,6 +142,31 @@ def test_a_token_that_cannot_be_revoked_is_not_forgotten(say: Say, refused: Refu
     assert sentence.endswith("; try it again.")
     assert desk.files() == {}
     assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
+
+
+def test_a_token_of_another_server_is_left_alone_and_that_server_hears_nothing(say: Say, web: str, desk: Desk) -> None:
+    say("connect", "cursor", "--as", "ada", "--write")
+    secret = token()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        kept = tokens.keep(f"http://127.0.0.1:{other.getsockname()[1]}", "0193-other", web, "ada", "sqm_other", "id")
+        assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    await_death(secret)
+    assert tokens.find(web, "ada") == kept
+    assert desk.files() == {}
+
+
+def test_a_token_is_revoked_also_if_the_squad_got_another_name(say: Say, web: str, desk: Desk) -> None:
+    with Client() as client:
+        squad = str(client.squad().id)
+    say("connect", "cursor", "--as", "ada", "--write", SQUAD_ID=web)
+    say("squad", "edit", "--name", f"{web}-new", SQUAD_ID=squad)
+    removed = say("connect", "cursor", "--as", "ada", "--remove", SQUAD_ID=f"{web}-new")
+    assert removed.endswith(" The token is revoked.")
+    assert tokens.find(squad, "ada") is None
+    assert "revoked" in say("member", "tokens", "ada", SQUAD_ID=squad)
 
 
 def test_two_that_connect_at_once_get_two_entries(say: Say, desk: Desk) -> None:
@@ -143,13 +182,32 @@ def test_two_that_connect_at_once_get_two_entries(say: Say, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"connections": 1, "made": {}}', '{"connections": [{}], "made": {}}'])
-def test_notes_that_cannot_be_used_are_as_none(content: str, say: Say, desk: Desk, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir(exist_ok=True)
-    (tmp_path / "home" / notes.FILE).write_text(content, encoding="utf-8")
-    assert notes.read() == notes.Notes()
+def test_notes_that_cannot_be_used_are_left_as_they_are_and_so_is_all_else(
+    content: str, say: Say, refused: Refused, desk: Desk, tmp_path: Path
+) -> None:
     say("connect", "cursor", "--as", "ada", "--write")
-    say("connect", "cursor", "--as", "ada", "--remove")
+    before, file = desk.files(), tmp_path / "home" / notes.FILE
+    good = file.read_bytes()
+    file.write_text(content, encoding="utf-8")
+    for arguments in (("cursor", "--write"), ("claude-code", "--write"), ("cursor", "--remove")):
+        assert refused(1, "connect", *arguments, "--as", "ada") == (
+            f"{file} can't be used (it is broken), so it is left as it is; mend it, or move it away and connect anew."
+        )
+    assert (desk.files(), file.read_text()) == (before, content)
+    file.write_bytes(good)
+    assert say("connect", "cursor", "--as", "ada", "--remove").endswith(" The token is revoked.")
     assert desk.files() == {}
+
+
+def test_no_token_is_made_that_could_not_be_kept(refused: Refused, desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(exist_ok=True)
+    file = tmp_path / "home" / tokens.FILE
+    file.touch(0o600)
+    for option in ((), ("--write",), ("--remove",)):
+        assert refused(1, "connect", "cursor", "--as", "ada", *option).startswith(f"{file} can't be used ")
+    with Client() as client:
+        assert client.tokens("ada") == []
+    assert (desk.files(), file.read_bytes()) == ({}, b"")
 
 
 def test_the_program_is_found_without_a_path(desk: Desk, web: str) -> None:

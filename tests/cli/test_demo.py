@@ -92,7 +92,11 @@ def test_a_demo_that_is_ended_leaves_nothing(
     assert "Traceback" not in said
     assert not list(temporary.iterdir())
     assert not cluster.socket_dir.exists()
-    assert not processes_of(str(temporary), str(cluster._store))
+    ends = time.monotonic() + 10
+    while left := processes_of(str(temporary), str(cluster._store)):
+        # The command of the worker that is killed is nobody's from then on; it ends by itself within a second or so.
+        assert time.monotonic() < ends, left
+        time.sleep(0.05)
 
 
 def await_one(folder: Path, pattern: str) -> Path:

@@ -325,7 +325,7 @@ class Storm:
                 self.findings.add(f"a write failed: {type(outcome).__name__}")
 
     async def run(self, reads: int, cuts: Callable[[], Awaitable[object]]) -> set[str]:
-        await self.database.transact(write, "CREATE TABLE numbers AS SELECT 0 AS n")
+        await self.database.transact(write, "CREATE TABLE IF NOT EXISTS numbers AS SELECT 0 AS n")
         readers = [self.reader(range(first, reads, 20)) for first in range(20)]
         working = asyncio.gather(*readers, *(self.writer(reads // 20) for _ in range(4)))
         while not working.done():

@@ -45,6 +45,8 @@ class Claims:
         while True:
             self._more.clear()
             due = [claim for claim, at in self._due.items() if at <= clock()]
+            for claim in due:
+                self._put_off(claim)
             for start in range(0, len(due), limits.HEARTBEATS):
                 await self._beat(due[start : start + limits.HEARTBEATS])
             at = min(self._due.values(), default=None)
@@ -64,8 +66,6 @@ class Claims:
             await self._client.release(claim, LEFT)
 
     async def _beat(self, claims: list[str]) -> None:
-        for claim in claims:
-            self._put_off(claim)
         try:
             beats = await self._client.heartbeat_all(claims)
         except (SquadError, httpx.HTTPError) as error:  # such as a token that was revoked: then they lapse

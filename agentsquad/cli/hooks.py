@@ -84,8 +84,8 @@ def _wanted(event: dict[str, Any]) -> bool:
 
 def _print(event: str, text: str) -> None:
     answer = {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
-    sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode(errors="replace") + b"\n")
-    sys.stdout.flush()
+    # Past the buffer, which Python would try to empty once more at its end, where nobody reads.
+    os.write(sys.stdout.fileno(), json.dumps(answer, ensure_ascii=False).encode(errors="replace") + b"\n")
 
 
 def _event() -> dict[str, Any]:

@@ -58,9 +58,11 @@ tasks.cancel                yes   yes     -      -     -      404      404   yes
 tasks.retry                 yes   yes     -      -     -      404      404   yes        -         -
 tasks.block                 yes   -       -      -     -      404      404   -          -         -
 tasks.resume                yes   -       -      -     -      404      404   -          -         -
+tasks.renew                 yes   yes     yes    yes   yes    404      404   yes        yes       -
 messages.send               yes   yes     yes    yes   yes    404      404   yes        yes       -
 messages.mark_read          -     -       -      yes   -      404      404   -          -         -
 messages.acknowledge        -     -       -      yes   -      404      404   -          -         -
+members.see                 yes   yes     yes    yes   yes    404      404   yes        yes       -
 members.add                 yes   -       -      -     -      404      404   -          -         -
 members.update              yes   -       -      -     -      404      404   -          -         -
 members.pause               yes   -       -      -     -      404      404   -          -         -
@@ -131,10 +133,11 @@ async def stage(scene: Scene) -> Stage:
             "tasks.accept": (5, AcceptNew(**review)), "tasks.reject": (5, RejectNew(note="no", **review)),
             "tasks.answer": (6, AnswerNew(answer="yes")), "tasks.update": (1, TaskEdit(title="y")),
             "tasks.add_dependency": (2, 1), "tasks.remove_dependency": (7, 2), "tasks.cancel": (1, CancelNew()),
-            "tasks.retry": (3,), "tasks.block": (1, BlockNew(reason="enough")), "tasks.resume": (4,),
+            "tasks.renew": (), "tasks.retry": (3,), "tasks.block": (1, BlockNew(reason="enough")), "tasks.resume": (4,),
             "messages.send": (MessageNew(all=True, body="x"),), "messages.mark_read": ("tess", ReadNew(up_to=message)),
             "messages.acknowledge": ("tess", AcknowledgeNew(messages=[message])),
-            "members.add": (MemberNew(name="new"),), "members.update": ("tess", MemberEdit(role="x")),
+            "members.see": (), "members.add": (MemberNew(name="new"),),
+            "members.update": ("tess", MemberEdit(role="x")),
             "members.pause": ("tess", PauseNew()), "members.resume": ("tess",), "members.retire": ("tess",),
             "members.create_token": ("tess", ""), "members.revoke_token": ("tess", str(token)),
             "squads.update": (SquadEdit(max_tries=5),), "squads.pause": (PauseNew(now=True),), "squads.resume": (),

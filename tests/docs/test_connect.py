@@ -17,7 +17,7 @@ from tests.docs.test_guides import REPOSITORY, Block, blocks
 
 DOCUMENT: Final = REPOSITORY / "docs" / "connect.md"
 TEXT: Final = DOCUMENT.read_text("utf-8")
-FOLDER: Final = Path("/work/shop")
+FOLDER: Final = Path("/home/me/shop")
 BRIDGE: Final = Bridge("/home/me/.local/bin/asq", "0193b2c4-7d1e-7a55-9c31-5f0e8a7d2b10", "tess", {})
 KEYS: Final = {  # of a server that is a local command
     Name.CLAUDE_CODE: {"type", "command", "args", "env", "timeout"},

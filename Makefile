@@ -29,7 +29,7 @@ serve: setup  ## Start the server with the bundled PostgreSQL.
 	@$(BIN)/asq serve
 
 # Two at once, since many tests wait for a lease or a server; each file's tests stay together, the slow ones come early.
-test: setup  ## Run every test; about eight minutes on two cores.
+test: setup  ## Run every test; about eleven minutes on two cores.
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 torture: setup  ## Run the campaigns ten times as long.

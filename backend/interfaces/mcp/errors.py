@@ -1,5 +1,6 @@
 """Errors as a tool's answer: one total table from the error tree to what a model should do next."""
 
+import json
 from typing import Any, Final
 
 from mcp.shared.exceptions import MCPError
@@ -7,6 +8,7 @@ from mcp_types import INVALID_PARAMS, INVALID_REQUEST, CallToolResult, TextConte
 from starlette.responses import JSONResponse
 
 from backend.core import errors
+from backend.core.jsons import dumps
 
 _MEND: Final = "Correct the argument that is named and call again."
 _LOOK: Final = "Look with get_task or list_tasks, then decide."
@@ -43,7 +45,7 @@ CHALLENGE: Final = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1
 
 def body(error: errors.SquadError) -> dict[str, Any]:
     """An error as data: code, sentence, what there is to say, and what to do next."""
-    fields = {name: value if isinstance(value, int | list) else str(value) for name, value in error.fields.items()}
+    fields = json.loads(dumps(error.fields))
     return {"code": error.code, "detail": error.detail, **fields, "next": NEXT[type(error)]}
 
 

@@ -152,3 +152,13 @@ async def test_paths_are_reserved_until_the_claim_ends(squad: Squad, mode: str) 
         await tom.call("release_task", claim=f"{number}/1")
         await tess.call("complete_task", claim="1/1")
         assert (await tom.call("claim_task", paths=["src/a.py"]))["claim"] == f"{number}/2"
+
+
+async def test_what_a_person_reserves_has_no_end_that_could_be_told(squad: Squad) -> None:
+    await squad.task("one", role="tester")
+    await squad.task("two")
+    await squad.owner.post(f"{squad.path}/tasks/2/claim", json={"paths": ["docs/"]})
+    async with joined(squad.url, await squad.token("tess")) as tess:
+        with pytest.raises(Refused, match="reserved") as reserved:
+            await tess.call("claim_task", paths=["docs/a.md"])
+    assert (reserved.value.said["holder"], reserved.value.said["until"]) == ("owner", None)

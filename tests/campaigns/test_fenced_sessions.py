@@ -10,14 +10,13 @@ from uuid import UUID
 
 import httpx
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.database import Database
 from tests.campaigns import checkers
 from tests.campaigns.calling import answer
 from tests.campaigns.crew import NAP, Crew, Journal, Worker, eventually, patiently, say, torment
 from tests.campaigns.serving import Place, Server, standing
-from tests.campaigns.test_fenced import NO_FENCE
+from tests.campaigns.test_fenced import held, unfence
 from tests.conftest import SCALE
 from tests.interfaces.http.conftest import made
 from tests.interfaces.mcp.conftest import MODES, Refused, joined
@@ -104,26 +103,15 @@ async def campaign(database: Database, folder: Path, amount: int, seconds: float
 async def test_no_task_is_lost_or_done_twice(database: Database, tmp_path: Path) -> None:
     amount = BATCH * SCALE
     after, crew, counts = await campaign(database, tmp_path, amount, 60 * SCALE)
-    notes = crew.notes()
-    assert checkers.unfenced(after, notes) == []
-    assert checkers.unfinished(after) == []
-    assert checkers.torn(after) == []
-    late = sum(note["what"] == "refused" for note in notes)
-    lapsed = sum(event["kind"] == "task.lapsed" for event in after.events)
-    assert late >= counts["stopped"] // 4 > 0
     assert len(after.completions) == amount
-    assert set(after.completions.values()) == {1}
     say(
         f"fenced, MCP: {PROCESSES} sessions with 2 servers, {amount} tasks, {counts['stopped']} stopped, "
-        f"{counts['killed']} killed, servers frozen {counts['frozen']} times, {lapsed} lapsed, "
-        f"{late} late writers refused, 0 double completions"
+        f"{counts['killed']} killed, servers frozen {counts['frozen']} times, "
+        f"{held(after, crew.notes(), counts['stopped'])}"
     )
 
 
 async def test_control_without_the_fence_the_checker_finds_it(database: Database, tmp_path: Path) -> None:
-    async def unfence(session: AsyncSession) -> None:
-        await session.execute(text(NO_FENCE))
-
     await database.transact(unfence)
     after, crew, counts = await campaign(database, tmp_path, BATCH, 60)
     wrong = checkers.unfenced(after, crew.notes())

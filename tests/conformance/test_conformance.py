@@ -40,7 +40,7 @@ class Carrying:
 @pytest.fixture
 def installed() -> None:
     if not suite.installed():
-        pytest.skip(suite.MISSING)
+        pytest.skip(suite.MISSING)  # it comes by npm, which not every machine reaches
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ async def chromium(*more: str) -> AsyncIterator[Browser]:
     if PROGRAM is None:
         if os.environ.get("CI"):
             pytest.fail(MISSING)
-        pytest.skip(MISSING)
+        pytest.skip(MISSING)  # a developer's machine may have none; CI fails above
     arguments = [*more, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=PROGRAM, args=arguments)

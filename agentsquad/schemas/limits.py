@@ -34,6 +34,7 @@ TRIES: Final = 3  # tries of a task, unless the squad says otherwise
 TRIES_MAX: Final = 100  # tries of a task, at most
 SESSION: Final = 30  # days that a browser stays logged in
 LINK: Final = 60  # seconds in which a link logs a browser in
+IDEMPOTENCY_KEY: Final = 255  # characters of an Idempotency-Key
 KEPT: Final = 24  # hours that the answer to an Idempotency-Key is kept
 NUMBER_MAX: Final = 2**31 - 1  # highest number of a task or an attempt
 POSITION_MAX: Final = 2**63 - 1  # highest position of an event

@@ -8,9 +8,9 @@ import asyncio
 from typing import Final
 
 from backend.core.database import Database
-from backend.core.errors import Unauthenticated
-from backend.operations import keys
-from backend.operations.access import Actor
+from backend.core.errors import Overloaded, Unauthenticated
+from backend.operations import events, keys
+from backend.operations.access import Actor, SquadRef
 
 REMEMBERED: Final = 1.0  # seconds
 AT_MOST: Final = 10_000  # keys
@@ -47,6 +47,23 @@ class Credentials:
         if actor is None:
             raise Unauthenticated("This key is unknown or revoked; make a new one.")
         return actor
+
+    async def still_open(self, secret: str, actor: Actor, squad: SquadRef, kind: str = KEY) -> bool:
+        """Whether a key that somebody came with a while ago is still good, and opens that squad still.
+
+        Args:
+            secret: its text.
+            actor: whom it stood for.
+            squad: which it opened.
+            kind: of which kind it is.
+        """
+        try:
+            await self.actor(secret, kind)
+            return await self._database.reads.row(events.last, actor, squad) is not None
+        except Overloaded:
+            return True  # nobody can say, and nothing can be read either
+        except Unauthenticated:
+            return False
 
     async def _look_up(self, secret: str, kind: str) -> Actor | None:
         asked_at = asyncio.get_running_loop().time()

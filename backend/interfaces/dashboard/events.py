@@ -9,10 +9,8 @@ from starlette.routing import Route
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.events import Events
-from backend.core.errors import Overloaded, Unauthenticated
 from backend.interfaces import streams
 from backend.interfaces.dashboard import sessions, visits
-from backend.interfaces.dashboard.visits import Visitor
 from backend.live.feed import Feed, Follower, Told
 from backend.operations import events
 
@@ -44,7 +42,7 @@ async def stream(request: Request) -> Response:
         live,
         squad,
         lambda channel: Follower(live, channel, visitor.actor, visitor.squad, min(after, squad["position"])),
-        lambda: still_there(visitor),
+        lambda: sessions.still_open(visitor.request, visitor.actor, visitor.squad),
         wire=news,
         alive=ALIVE,
     )
@@ -54,17 +52,6 @@ def news(told: Sequence[Told]) -> bytes:
     """That something happened, up to the last of these."""
     last = told[-1].position
     return b"id: %d\nevent: news\ndata: %d\n\n" % (last, last)
-
-
-async def still_there(visitor: Visitor) -> bool:
-    """Whether the browser is still logged in, and its user still part of the squad."""
-    try:
-        await sessions.actor(visitor.request)
-        return await visitor.database.reads.row(events.last, visitor.actor, visitor.squad) is not None
-    except Overloaded:
-        return True  # nobody can say
-    except Unauthenticated:
-        return False
 
 
 routes = [Route("/ui/{squad}/feed", feed), Route("/ui/{squad}/stream", stream)]

@@ -8,10 +8,10 @@ from starlette.routing import Route
 
 from agentsquad.schemas import limits
 from backend.core.errors import SquadError, Unauthenticated
-from backend.interfaces.credentials import BROWSER
+from backend.interfaces.credentials import BROWSER, Credentials
 from backend.interfaces.dashboard import errors, forms, guards, pages
 from backend.operations import sessions
-from backend.operations.access import Actor
+from backend.operations.access import Actor, SquadRef
 from backend.operations.keys import Pass
 
 COOKIE: Final = "agentsquad"
@@ -28,6 +28,12 @@ async def actor(request: Request) -> Actor:
     """
     found: Actor = await request.app.state.credentials.actor(request.cookies.get(COOKIE, ""), BROWSER)
     return found
+
+
+async def still_open(request: Request, actor: Actor, squad: SquadRef) -> bool:
+    """Whether the browser is still logged in, and its user still part of the squad."""
+    credentials: Credentials = request.app.state.credentials
+    return await credentials.still_open(request.cookies.get(COOKIE, ""), actor, squad, BROWSER)
 
 
 async def show(request: Request) -> Response:

@@ -11,11 +11,12 @@ from starlette.convertors import Convertor, register_url_convertor
 from agentsquad.schemas import limits
 from agentsquad.schemas.fields import Part
 from backend.core.database import Database
-from backend.core.errors import Overloaded, Unauthenticated
+from backend.core.errors import Unauthenticated
 from backend.core.statements import AnySelect
+from backend.interfaces.credentials import Credentials
 from backend.interfaces.http import answers
 from backend.live.feed import Feed
-from backend.operations import events, idempotency
+from backend.operations import idempotency
 from backend.operations.access import Actor, SquadRef
 
 NO_KEY: Final = "A key is needed: send the header `Authorization: Bearer …`."
@@ -73,14 +74,9 @@ async def actor(
 
 async def still_known(request: Request, actor: Actor, squad: SquadRef) -> bool:
     """Whether the key that a long request came with is still good, and opens that squad still."""
-    try:
-        given = await bearer(request)
-        await request.app.state.credentials.actor(given.credentials if given else "")
-        return await database(request).reads.row(events.last, actor, squad) is not None
-    except Overloaded:
-        return True  # nobody can say, and nothing can be read either
-    except Unauthenticated:
-        return False
+    given = await bearer(request)
+    credentials: Credentials = request.app.state.credentials
+    return given is not None and await credentials.still_open(given.credentials, actor, squad)
 
 
 SquadPart = Annotated[Part, Path(description="Its id or its name.")]
@@ -130,7 +126,7 @@ def writer(
         str | None,
         Header(
             min_length=1,
-            max_length=255,
+            max_length=limits.IDEMPOTENCY_KEY,
             description="Your own name for this request: sent again, it gets the first one's answer, for a day.",
         ),
     ] = None,

@@ -2,23 +2,23 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.datastructures import Headers, State
 
+from agentsquad.schemas import limits
 from backend.core.database import Database
-from backend.core.errors import Invalid, NotFound, Overloaded, Unauthenticated
+from backend.core.errors import Invalid, NotFound, Unauthenticated
 from backend.core.statements import AnySelect, Query
 from backend.interfaces.credentials import Credentials
 from backend.live.feed import Feed
-from backend.operations import events, idempotency, members, tasks
+from backend.operations import idempotency, members, tasks
 from backend.operations.access import Actor, SquadRef
 
 NO_TOKEN: Final = "A member token is needed: send the header `Authorization: Bearer sqm_…`."  # noqa: S105  (a sentence)
 NO_MEMBER: Final = "This is a user's key, and MCP is for members."
 SELF: Final = "client"
-KEY: Final = 255  # characters of an Idempotency-Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Caller:
         token: the text that it came with.
         key: its own name for this request: sent again, it gets the first one's answer.
         beats: whether it renews its leases itself, and not with every call.
+        lease: the seconds of the shortest lease that its calls renew, once it was seen.
     """
 
     database: Database
@@ -44,6 +45,7 @@ class Caller:
     token: str
     key: str | None
     beats: bool
+    lease: int | None = None
 
     @classmethod
     async def of(cls, state: State, headers: Headers) -> "Caller":
@@ -57,8 +59,8 @@ class Caller:
         if scheme.lower() != "bearer":
             raise Unauthenticated(NO_TOKEN)
         key = headers.get("idempotency-key")
-        if key is not None and not 0 < len(key) <= KEY:
-            raise Invalid(f"The Idempotency-Key has 1 to {KEY} characters.")
+        if key is not None and not 0 < len(key) <= limits.IDEMPOTENCY_KEY:
+            raise Invalid(f"The Idempotency-Key has 1 to {limits.IDEMPOTENCY_KEY} characters.")
         actor = await state.credentials.actor(token.strip())
         if actor.squad_id is None:
             raise Unauthenticated(NO_MEMBER)
@@ -73,14 +75,10 @@ class Caller:
             beats=headers.get("squad-heartbeat") == SELF,
         )
 
-    async def seen(self) -> int | None:
-        """Note that it was there; unless it does so itself, that renews the leases of what it claimed here.
-
-        Answers the seconds of the shortest of them, if there is one.
-        """
+    async def seen(self) -> "Caller":
+        """The same, noted as there; unless it does so itself, that renews the leases of what it claimed here."""
         operation = members.see if self.beats else tasks.renew
-        shortest: int | None = await self.database.transact(operation, self.actor, self.squad)
-        return shortest
+        return replace(self, lease=await self.database.transact(operation, self.actor, self.squad))
 
     async def read(self, query: Query, *values: object, missing: str = "Squad not found") -> Any:
         """The row of a read, as JSON.
@@ -114,13 +112,7 @@ class Caller:
 
     async def there(self) -> bool:
         """Whether its token is still good, and opens the squad still."""
-        try:
-            await self.credentials.actor(self.token)
-            return await self.database.reads.row(events.last, self.actor, self.squad) is not None
-        except Overloaded:
-            return True  # nobody can say, and nothing can be read either
-        except Unauthenticated:
-            return False
+        return await self.credentials.still_open(self.token, self.actor, self.squad)
 
     @staticmethod
     def _found(body: bytes | None, missing: str) -> Any:

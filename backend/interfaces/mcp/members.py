@@ -34,8 +34,8 @@ async def wait(caller: Caller, given: Patience) -> Waited:
     Call it when claim_task found nothing, instead of asking again and again. `next` says what to do then; if nothing
     came, call it again. If you leave messages unread on purpose, give the last one's number in `after`.
     """
-    lease = await caller.seen()
-    seconds = given.seconds if lease is None else min(given.seconds, lease / 2)  # the next call has to come in time
+    # The next call has to come in time for every lease.
+    seconds = given.seconds if caller.lease is None else min(given.seconds, caller.lease / 2)
     found = await waiting.news(
         caller.feed, caller.actor, caller.squad, caller.there, seconds, work=given.work, after=given.after
     )

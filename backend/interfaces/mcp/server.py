@@ -1,6 +1,5 @@
 """The MCP server: which tools, resources and prompts there are, and how a request finds its own."""
 
-from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, Final
 
@@ -60,17 +59,13 @@ HINTS: Final[dict[CacheableMethod, CacheHint]] = {
 Context = ServerRequestContext[Any, Any]
 
 
-def create(tools: Sequence[Tool] = TOOLS) -> Server[Any]:
-    """Make the server.
-
-    Args:
-        tools: what it offers.
-    """
-    by_name = {each.name: each for each in tools}
-    listed = [each.listed() for each in tools]
+def create() -> Server[Any]:
+    """Make the server."""
+    by_name = {each.name: each for each in TOOLS}
+    listed = {each.name: each.listed() for each in TOOLS}  # schemas are made once, for they are asked for at each call
 
     async def list_tools(_: Context, __: object) -> ListToolsResult:
-        return ListToolsResult(tools=listed)
+        return ListToolsResult(tools=list(listed.values()))
 
     async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult:
         found = by_name.get(params.name)
@@ -99,7 +94,7 @@ def create(tools: Sequence[Tool] = TOOLS) -> Server[Any]:
         version=metadata.version("agentsquad-server"),
         instructions=INSTRUCTIONS,
         cache_hints=HINTS,
-        get_tool_input_schema=lambda name: by_name[name].listed().input_schema if name in by_name else None,
+        get_tool_input_schema=lambda name: listed[name].input_schema if name in listed else None,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
         on_list_resources=list_resources,

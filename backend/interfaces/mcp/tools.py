@@ -9,10 +9,8 @@ from typing import Any, Final
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from mcp_types import Tool as Listed
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from agentsquad.schemas.fields import Incoming
-from backend.core import failures
 from backend.core.errors import SquadError
 from backend.interfaces import invalid
 from backend.interfaces.mcp import errors
@@ -61,16 +59,9 @@ class Tool:
                 given = self.given.model_validate(arguments)
             except ValidationError as error:
                 raise invalid.error_of(error.errors()) from None
-            await caller.seen()
-            answer = await self.run(caller, given)
+            answer = await self.run(await caller.seen(), given)
         except SquadError as error:
             return errors.result(errors.body(error))
-        except SQLAlchemyError as error:
-            translated = failures.translated(error)
-            if isinstance(translated, SquadError):
-                return errors.result(errors.body(translated))
-            log.exception("The tool %s failed.", self.name)
-            return errors.result(errors.BROKEN)
         except Exception:
             log.exception("The tool %s failed.", self.name)
             return errors.result(errors.BROKEN)

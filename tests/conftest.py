@@ -26,6 +26,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCALE = int(os.environ.get("SQUAD_TEST_SCALE", "1"))
 
+# The connections to this database that somebody made; a worker that vacuums it now is PostgreSQL's own.
+ITS_CLIENTS = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.campaigns import checkers, crowd
 from tests.campaigns.crew import Crew, say, until
 from tests.campaigns.following import announce
 from tests.campaigns.serving import Line, Place, standing
-from tests.conftest import SCALE
+from tests.conftest import ITS_CLIENTS, SCALE
 
 FOLLOWERS = 2_000
 POOL, READS = 5, 2
@@ -52,7 +52,7 @@ async def read(place: Place, answers: Counter[int]) -> None:
 
 async def count(url: str, counts: list[int]) -> None:
     """How many connections the server has to its database, again and again."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    query = f"SELECT count(*) {ITS_CLIENTS} AND pid <> pg_backend_pid()"
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         while True:

@@ -20,7 +20,7 @@ from tests.campaigns.crew import Crew, eventually, say, until
 from tests.campaigns.following import announce
 from tests.campaigns.pressing import press
 from tests.campaigns.serving import Place, standing
-from tests.conftest import SCALE
+from tests.conftest import ITS_CLIENTS, SCALE
 
 FEW = 4  # clients that a server has no trouble with
 TIMES = 5  # as much as those get answered
@@ -117,7 +117,7 @@ def connections(url: str) -> tuple[int, int]:
     """How many the server has, and how many of them have been at the same thing for over a second."""
     query = (
         "SELECT count(*), count(*) FILTER (WHERE state <> 'idle' AND state_change < clock_timestamp() - interval '1 s')"
-        " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        f" {ITS_CLIENTS} AND pid <> pg_backend_pid()"
     )
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(query)

@@ -18,7 +18,7 @@ from tests.campaigns import crowd
 from tests.campaigns.calling import answer
 from tests.campaigns.crew import Crew, Journal, Worker, say, until
 from tests.campaigns.serving import Place, standing
-from tests.conftest import SCALE
+from tests.conftest import ITS_CLIENTS, SCALE
 from tests.interfaces.http.conftest import made
 from tests.interfaces.mcp.conftest import MODES, joined
 
@@ -91,8 +91,7 @@ class Witness:
 
     def connections(self) -> int:
         """How many the server has."""
-        of_others = "datname = current_database() AND pid <> pg_backend_pid()"
-        return int(self.ask(f"SELECT count(*) FROM pg_stat_activity WHERE {of_others}")[0])
+        return int(self.ask(f"SELECT count(*) {ITS_CLIENTS} AND pid <> pg_backend_pid()")[0])
 
     async def during(self, seconds: float) -> tuple[float, int]:
         """Statements, and the most connections, of that time."""

@@ -22,7 +22,7 @@ from backend.core.statements import Statement
 from backend.models import User
 from backend.operations import keys, squads, users
 from backend.operations.access import Actor, SquadRef
-from tests.conftest import SCALE
+from tests.conftest import ITS_CLIENTS, SCALE
 from tests.wire import relayed, turns_of
 
 ROOT = Actor(is_admin=True)
@@ -254,7 +254,7 @@ async def test_a_read_under_way_survives_closing_and_leaves_nothing(database: Da
     assert (await reading)["number"] == 7
     assert [(await task)["number"] for task in waiting] == list(range(10))
     assert checked_out(database) == 0
-    await eventually(database, "SELECT count(*) <= 1 FROM pg_stat_activity WHERE datname = current_database()")
+    await eventually(database, f"SELECT count(*) <= 1 {ITS_CLIENTS}")
 
 
 # the storm: cancelled reads, writes, and connections cut at random
@@ -367,7 +367,7 @@ class Storm:
                 self.database,
                 "SELECT count(*) FILTER (WHERE state LIKE 'idle in%') + greatest(0, count(*) - "
                 f"{pool.checkedin() + pool.checkedout()}) "  # type: ignore[attr-defined]
-                "FROM pg_stat_activity WHERE datname = current_database()",
+                f"{ITS_CLIENTS}",
             )
             if not count:
                 break
@@ -393,10 +393,7 @@ async def storm_with(lane: type[Lane], database: Database, reads: int = 100) -> 
     return findings
 
 
-CUT_SOME = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.3
-"""
+CUT_SOME = f"SELECT pg_terminate_backend(pid) {ITS_CLIENTS} AND pid <> pg_backend_pid() AND random() < 0.3"
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -418,7 +415,7 @@ async def test_cancelled_reads_leave_nothing_behind(
         assert storm.answers > 150 * SCALE
         assert storm.torn > 50 * SCALE
         await database.close()
-        await eventually(saboteur, "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()")
+        await eventually(saboteur, f"SELECT count(*) = 1 {ITS_CLIENTS}")
         await saboteur.close()
 
 

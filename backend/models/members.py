@@ -1,9 +1,11 @@
 """Members of a squad and the tokens with which they come in."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.models.base import Base, Created, PrimaryKey, Timed
@@ -11,7 +13,7 @@ from backend.models.users import User
 
 
 class Member(Timed, Base):
-    """Someone who can hold a task: hosted by the server, external, or a person."""
+    """Someone who can hold a task: hosted by the server, external, or a person. Without `hosting` no runner runs it."""
 
     __tablename__ = "members"
 
@@ -21,6 +23,7 @@ class Member(Timed, Base):
     kind: Mapped[str] = mapped_column(default="external", server_default=text("'external'"))
     role: Mapped[str] = mapped_column(default="", server_default=text("''"))
     instructions: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    hosting: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     user_id: Mapped[UUID | None] = mapped_column(Uuid, ForeignKey("users.id"))
     last_seen_at: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]
@@ -35,6 +38,13 @@ class Member(Timed, Base):
         CheckConstraint("kind IN ('hosted', 'external', 'person')", name="kind"),
         CheckConstraint("(kind = 'person') = (user_id IS NOT NULL)", name="person"),
         CheckConstraint("name <> ''", name="name"),
+        CheckConstraint("hosting IS NULL OR kind = 'hosted'", name="hosting"),
+        Index(
+            "ix_members_hosted",
+            "squad_id",
+            "id",
+            postgresql_where=text("hosting IS NOT NULL AND retired_at IS NULL AND paused_at IS NULL"),
+        ),
         Index("ix_members_role", "squad_id", "role", postgresql_where=text("retired_at IS NULL")),
     )
 

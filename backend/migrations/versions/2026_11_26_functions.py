@@ -4,8 +4,8 @@ import re
 
 from alembic import context, op
 
-revision = "2026_11_25_functions"
-down_revision = "2026_11_25_whole_board"
+revision = "2026_11_26_functions"
+down_revision = "2026_11_26_hosted"
 branch_labels = None
 depends_on = None
 

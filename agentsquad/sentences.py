@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from agentsquad.schemas.events import Event
+from agentsquad.schemas.events.budgets import Limits, SquadBudgetSet, TaskBudgetSet
 from agentsquad.schemas.events.members import (
     MemberAdded,
     MemberPaused,
@@ -22,6 +23,7 @@ from agentsquad.schemas.events.squads import (
     SquadUnarchived,
     SquadUpdated,
 )
+from agentsquad.schemas.events.steps import StepEnded, StepStarted
 from agentsquad.schemas.events.tasks import (
     State,
     TaskAccepted,
@@ -68,7 +70,7 @@ SERVER = "The server"
 QUOTED = 120  # characters of a text that a sentence quotes
 
 
-def sentence(event: Event) -> str:
+def sentence(event: Event) -> str:  # noqa: PLR0911  (a case a noun)
     """The sentence of an event, on one line."""
     who = event.actor.member or SERVER
     match event:
@@ -98,6 +100,11 @@ def sentence(event: Event) -> str:
             return f"{sent.sender or SERVER} wrote{f' to {to}' if to else ''}{where}: {_quoted(sent.body)}"
         case MessageAcknowledged(data=done):
             return f"{done.member} has taken care of message {done.message}."
+        case StepStarted() | StepEnded():
+            return _of_step(event, who, f"#{event.task}")
+        case SquadBudgetSet() | TaskBudgetSet():
+            whose = f"#{event.task}" if event.task else "the squad"
+            return f"{who} set the budget of {whose}: {_limits(event.data)}."
         case _:
             return _of_task(event, who, f"#{event.task}")
 
@@ -190,6 +197,32 @@ def _of_task(event: TASK, who: str, task: str) -> str:  # noqa: C901, PLR0911, P
             return f"{who} let {task} go on."
         case _:
             assert_never(event)
+
+
+def _of_step(event: StepStarted | StepEnded, who: str, task: str) -> str:
+    step = event.data
+    cost = "" if step.cost is None else f" (${step.cost:.4f})"
+    verbs = {"prompt": ("", "read"), "answer": ("asks", "has the answer of"), "tool": ("calls", "called")}
+    verbs["summary"] = ("sums up with", "summed up with")
+    match step.state:
+        case "started":
+            return f"{who} {verbs[step.kind][0]} {step.name} for {task}."
+        case "finished":
+            return f"{who} {verbs[step.kind][1]} {step.name or 'its prompt'} for {task}{cost}."
+        case "failed" | "unknown":
+            how = "failed" if step.state == "failed" else "is lost"
+            return f"Step {step.step} of {who} at {task} ({step.name}) {how}."
+        case _:
+            assert_never(step.state)
+
+
+def _limits(limits: Limits) -> str:
+    given = (
+        "" if limits.cost is None else f"${limits.cost:g}",
+        "" if limits.tokens is None else f"{limits.tokens:,} tokens",
+        "" if limits.calls is None else f"{limits.calls:,} calls",
+    )
+    return ", ".join(each for each in given if each) or "no limit"
 
 
 def _because(reason: str | None) -> str:

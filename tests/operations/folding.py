@@ -1,14 +1,18 @@
 """From the log to the squad: what the events say of it, to be compared with the tables.
 
 Every column is compared but these, which no event tells: when a lease ends, when a member was last seen, what was
-read, the digests of secrets, tokens of attempts, and when squads, members and tokens were made or changed.
+read, the digests of secrets, tokens of attempts, when squads, members and tokens were made or changed, and of budgets
+whether the owner was told and whether a task is waived from them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 State = dict[str, dict[str, Any]]
+ROOMS = ("squad", "members", "tokens", "tasks", "attempts", "messages", "inbox", "steps", "budgets")
+SPENT = ("calls", "tokens", "cost", "unpriced", "reserved_calls", "reserved_tokens", "reserved_cost")
 
 # The tables as one document, in the shape of a fold. Members stand by their names.
 _TABLES = """
@@ -35,7 +39,13 @@ SELECT jsonb_build_object(
         'to', (SELECT name FROM named WHERE id = m.member_id))), '{{}}')
         FROM messages m WHERE m.squad_id = {squad}),
     'inbox', (SELECT coalesce(jsonb_object_agg(format('%s/%s', r.position, n.name), r.acknowledged_at), '{{}}')
-        FROM recipients r JOIN named n ON n.id = r.member_id WHERE r.squad_id = {squad})
+        FROM recipients r JOIN named n ON n.id = r.member_id WHERE r.squad_id = {squad}),
+    'steps', (SELECT coalesce(jsonb_object_agg(format('%s/%s', s.task_number, s.number), step_json(s)), '{{}}')
+        FROM steps s WHERE s.squad_id = {squad}),
+    'budgets', (SELECT coalesce(jsonb_object_agg(b.task_number,
+        to_jsonb(b) - '{{squad_id,task_number,told_at,waived}}'::text[]), '{{}}')
+        FROM budgets b WHERE b.squad_id = {squad} AND (b.calls + b.reserved_calls > 0
+            OR num_nonnulls(b.max_tokens, b.max_cost, b.max_calls) > 0))
 )
 """
 
@@ -47,16 +57,20 @@ def tables(squad_id: object) -> str:
 
 def fold(log: Iterable[Mapping[str, Any]]) -> State:
     """The squad as the events tell it."""
-    state: State = {name: {} for name in ("squad", "members", "tokens", "tasks", "attempts", "messages", "inbox")}
+    state: State = {name: {} for name in ROOMS}
     for event in log:
         room, _, verb = str(event["kind"]).partition(".")
         _ROOMS[room](state, event, verb, dict(event["data"]))
+    state["budgets"] = {number: budget for number, budget in state["budgets"].items() if _counts(budget)}
     return state
 
 
 def _squad(state: State, _event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:
     if verb == "created":
         data |= {"paused_at": None, "archived_at": None}
+    if verb == "budget_set":
+        _budget(state, "0").update({f"max_{name}": value for name, value in data.items()})
+        return
     if verb == "imported":
         del data["source"]
         for member in data.pop("members"):
@@ -89,7 +103,7 @@ def _rename(state: State, before: str, now: str) -> None:
     """Members stand by their names everywhere, and the log doesn't repeat what only got another name."""
     state["members"][now] = state["members"].pop(before)
     fields = ("assignee", "holder", "worker", "created_by", "member", "sender", "to")
-    for room in ("tokens", "tasks", "attempts", "messages"):
+    for room in ("tokens", "tasks", "attempts", "messages", "steps"):
         for item in state[room].values():
             item.update({field: now for field in fields if item.get(field) == before})
     for key in [key for key in state["inbox"] if key.partition("/")[2] == before]:
@@ -98,6 +112,9 @@ def _rename(state: State, before: str, now: str) -> None:
 
 def _task(state: State, event: Mapping[str, Any], verb: str, data: dict[str, Any]) -> None:
     number = str(event["task"])
+    if verb == "budget_set":
+        _budget(state, number).update({f"max_{name}": value for name, value in data.items()})
+        return
     if verb == "created":
         state["tasks"][number] = data | {"worker": None}
         return
@@ -110,6 +127,9 @@ def _task(state: State, event: Mapping[str, Any], verb: str, data: dict[str, Any
             f"{number}/{data['attempt']}", _begun("work", actor, data["updated_at"])
         )  # an answer is claim and completion in one
         own.update(outcome=data["outcome"], reason=data.get("reason"), ended_at=data["updated_at"])
+        for key, step in state["steps"].items():
+            if key.startswith(f"{number}/") and step["state"] == "started":
+                _end(state, number, step, step | {"state": "unknown", "ended_at": data["updated_at"]})
     if verb == "completed":
         task["worker"] = actor
     task.update({field: value for field, value in data.items() if field in task})
@@ -129,7 +149,67 @@ def _message(state: State, event: Mapping[str, Any], verb: str, data: dict[str, 
         state["inbox"][f"{data['message']}/{data['member']}"] = data["acknowledged_at"]
 
 
-_ROOMS = {"squad": _squad, "member": _member, "task": _task, "message": _message}
+def _step(state: State, event: Mapping[str, Any], _verb: str, data: dict[str, Any]) -> None:
+    number = str(event["task"])
+    step = state["steps"].setdefault(f"{number}/{data['step']}", {})
+    if data["state"] == "started":
+        step.update(data)
+        _book(state, number, data, sign=1)
+    else:
+        _end(state, number, step, data)
+
+
+def _end(state: State, number: str, step: dict[str, Any], ended: dict[str, Any]) -> None:
+    if step.get("state") == "started":
+        _book(state, number, step, sign=-1)
+    elif step:  # it was thought lost
+        _spend(state, number, step, sign=-1)
+    step.update(ended)
+    _spend(state, number, step, sign=1)
+
+
+def _book(state: State, number: str, step: Mapping[str, Any], sign: int) -> None:
+    if step["kind"] in ("answer", "summary"):
+        for budget in _above(state, number):
+            budget["reserved_calls"] += sign
+            budget["reserved_tokens"] += sign * step["reserved_tokens"]
+            budget["reserved_cost"] += sign * Decimal(str(step["reserved_cost"] or 0))
+
+
+def _spend(state: State, number: str, step: Mapping[str, Any], sign: int) -> None:
+    if step["kind"] in ("answer", "summary"):
+        known = step["input_tokens"] is not None
+        tokens = step["input_tokens"] + (step["output_tokens"] or 0) if known else step["reserved_tokens"]
+        cost = step["cost"] if known else step["reserved_cost"]
+        for budget in _above(state, number):
+            budget["calls"] += sign
+            budget["tokens"] += sign * tokens
+            budget["cost"] += sign * Decimal(str(cost or 0))
+            budget["unpriced"] += sign * (cost is None)
+
+
+def _above(state: State, number: str) -> Iterator[dict[str, Any]]:
+    """The budgets that a task's spending counts for."""
+    task: int | None = int(number)
+    while task is not None:
+        yield _budget(state, str(task))
+        task = state["tasks"][str(task)]["parent"]
+    yield _budget(state, "0")
+
+
+def _counts(budget: Mapping[str, Any]) -> bool:
+    """Whether something was spent of it, or a limit was set."""
+    limits = [budget[name] for name in ("max_tokens", "max_cost", "max_calls")]
+    return budget["calls"] + budget["reserved_calls"] > 0 or limits != [None] * 3
+
+
+def _budget(state: State, number: str) -> dict[str, Any]:
+    none: dict[str, Any] = dict.fromkeys(("max_tokens", "max_cost", "max_calls")) | dict.fromkeys(SPENT, 0)
+    budget: dict[str, Any] = state["budgets"].setdefault(number, none)
+    return budget
+
+
+_ROOMS = {"squad": _squad, "member": _member, "task": _task, "message": _message, "step": _step}
 
 
 def differences(log: Iterable[Mapping[str, Any]], there: State) -> list[str]:
@@ -150,7 +230,9 @@ def differences(log: Iterable[Mapping[str, Any]], there: State) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Times are equal however they are written."""
+    """Times and dollars are equal however they are written."""
+    if isinstance(value, (float, Decimal)):
+        return round(float(value), 9)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, str) and value[10:11] == "T" and value[:4].isdecimal():

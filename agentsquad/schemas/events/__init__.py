@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field
 
+from agentsquad.schemas.events.budgets import SquadBudgetSet, TaskBudgetSet
 from agentsquad.schemas.events.members import (
     MemberAdded,
     MemberPaused,
@@ -29,6 +30,7 @@ from agentsquad.schemas.events.squads import (
     SquadUnarchived,
     SquadUpdated,
 )
+from agentsquad.schemas.events.steps import StepEnded, StepStarted
 from agentsquad.schemas.events.tasks import (
     TaskAccepted,
     TaskBlocked,
@@ -57,6 +59,7 @@ Event = Annotated[
     | SquadArchived
     | SquadUnarchived
     | SquadImported
+    | SquadBudgetSet
     | MemberAdded
     | MemberUpdated
     | MemberPaused
@@ -81,6 +84,9 @@ Event = Annotated[
     | TaskRetried
     | TaskBlocked
     | TaskResumed
+    | TaskBudgetSet
+    | StepStarted
+    | StepEnded
     | MessageSent
     | MessageAcknowledged,
     Field(discriminator="kind"),

@@ -15,6 +15,7 @@ BEGIN
     END IF;
     UPDATE attempts SET outcome = p_outcome, reason = p_reason, ended_at = p_now
     WHERE squad_id = t.squad_id AND task_number = t.number AND attempt = t.attempt;
+    PERFORM leave_step(t.squad_id, t.number, p_now);
     RETURN jsonb_build_object('outcome', p_outcome);
 END $$;
 

@@ -1,0 +1,40 @@
+"""The journal of hosted members: step by step what their models were told, answered and did."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from agentsquad.schemas.fields import Json
+
+StepKind = Literal["prompt", "answer", "tool", "summary"]
+StepState = Literal["started", "finished", "failed", "unknown"]
+
+
+class Step(BaseModel):
+    """One step at a task. What a call of a model may cost is reserved before it; an unknown cost is null."""
+
+    step: int = Field(description="1, 2, 3 … over all attempts at the task.")
+    attempt: int
+    member: str
+    kind: StepKind = Field(
+        description="`prompt`: what the model was told; `answer`: what it answered; `tool`: a call and its result; "
+        "`summary`: what stands for older steps from then on."
+    )
+    state: StepState = Field(description="`unknown`: its attempt ended before anybody told how it came out.")
+    name: str = Field(description="The model, or the tool.")
+    content: Json
+    reserved_tokens: int
+    reserved_cost: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: float | None = Field(description="In dollars; null: unknown.")
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class Steps(BaseModel):
+    """A page of a task's steps, in order."""
+
+    items: list[Step]
+    next: int | None = Field(default=None, description="Give it as `cursor` for the next page; null on the last.")

@@ -1,0 +1,134 @@
+"""What hosted members may spend, and what they have spent."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Numeric, case, cast, func, select, true
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agentsquad.schemas.budgets import BudgetNew
+from backend.core.errors import NotFound
+from backend.core.jsons import dumps
+from backend.core.statements import AnySelect
+from backend.models import Attempt, Budget, Member, Squad, Step, Task
+from backend.models.budgets import SQUAD
+from backend.operations import access, documents, events
+from backend.operations.access import Actor, SquadRef
+from backend.operations.functions import call
+
+
+async def set_squad(session: AsyncSession, actor: Actor, squad: SquadRef, new: BudgetNew) -> None:
+    """Set what a squad may spend, and let go on what the old limits have blocked.
+
+    Raises:
+        NotFound: no such squad.
+        Forbidden: the actor is not its owner.
+    """
+    await _set(session, actor, squad, SQUAD, new)
+
+
+async def set_task(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, new: BudgetNew) -> None:
+    """Set what a task, with all that is below it, may spend, and let go on what the old limits have blocked.
+
+    Raises:
+        NotFound: no such squad or task.
+        Forbidden: the actor is not its owner.
+    """
+    await _set(session, actor, squad, number, new)
+
+
+async def _set(session: AsyncSession, actor: Actor, squad: SquadRef, number: int, new: BudgetNew) -> None:
+    entered = await access.enter(session, actor, squad)
+    access.require_owner(entered)
+    if number != SQUAD and await session.get(Task, (entered.squad_id, number)) is None:
+        raise NotFound("Task not found")
+    limits: dict[str, Any] = {
+        "max_tokens": new.tokens,
+        "max_cost": None if new.cost is None else Decimal(str(new.cost)),
+        "max_calls": new.calls,
+    }
+    limits |= {"told_at": None, "waived": False}
+    row = insert(Budget).values(squad_id=entered.squad_id, task_number=number, **limits)
+    await session.execute(row.on_conflict_do_update(index_elements=["squad_id", "task_number"], set_=limits))
+    kind, task = ("squad.budget_set", None) if number == SQUAD else ("task.budget_set", number)
+    change: events.Change = {"kind": kind, "task": task, "data": new.model_dump()}
+    await events.append(session, entered.squad_id, entered.actor, [change])
+    values = {"squad": entered.squad_id, "actor": dumps(entered.actor), "budget": number}
+    await call(session, "free_budget(:squad, CAST(:actor AS jsonb), :budget)", **values)
+
+
+def reached(limit: dict[str, Any], model: str) -> dict[str, Any]:
+    """Why a task stops, as it is told: by the limit that `reserve_step` has answered, for a call of a model."""
+    whose = "the squad's" if limit["budget"] == SQUAD else f"#{limit['budget']}'s"
+    most, used, asked = (limit[name] and _said(limit["limit"], limit[name]) for name in ("max", "used", "asked"))
+    if limit["asked"] is None:
+        reason = (
+            f"nobody knows what {model} costs, so {whose} budget of {most} can't bound it; "
+            "give the same budget a limit in tokens."
+        )
+    else:
+        reason = (
+            f"{whose} budget of {most} has no room for the next call of {model}, which may take {asked}: "
+            f"{used or 'nothing'} is spent or reserved. Raise the budget, or resume the task to let it go on past it."
+        )
+    return {"reason": reason, "budget": limit["budget"], "limit": limit["limit"], "max": limit["max"]}
+
+
+def _said(limit: str, amount: float) -> str:
+    return f"${amount:,.4f}".rstrip("0").rstrip(".") if limit == "cost" else f"{amount:,.0f} {limit}"
+
+
+def squad(actor: Actor, squad: SquadRef) -> AnySelect:
+    """What a squad has spent: as a whole, and each of its members."""
+    item = (
+        select(Member.name.label("member"), *_sums())
+        .join(Member, (Member.squad_id == Step.squad_id) & (Member.id == Step.member_id))
+        .where(Step.squad_id == Squad.id, *_paid())
+        .group_by(Member.name)
+        .order_by(Member.name)
+        .correlate(Squad)
+        .lateral("item")
+    )
+    listed = documents.items(item).lateral("listed")
+    whole = func.budget_json(Squad.id, SQUAD).label("squad")
+    found = select(whole, listed.c["items"].label("members")).select_from(Squad).join(listed, true())
+    return found.where(Squad.id == access.scope(actor, squad))
+
+
+def task(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
+    """What a task has spent: with all that is below it, and each attempt at itself."""
+    item = (
+        select(Attempt.attempt, *_sums())
+        .join(
+            Step,
+            (Step.squad_id == Attempt.squad_id)
+            & (Step.task_number == Attempt.task_number)
+            & (Step.attempt == Attempt.attempt)
+            & _paid()[0],
+        )
+        .where(Attempt.squad_id == Task.squad_id, Attempt.task_number == Task.number)
+        .group_by(Attempt.attempt)
+        .order_by(Attempt.attempt)
+        .correlate(Task)
+        .lateral("item")
+    )
+    listed = documents.items(item).lateral("listed")
+    whole = func.budget_json(Task.squad_id, Task.number).label("task")
+    found = select(whole, listed.c["items"].label("attempts")).select_from(Task).join(listed, true())
+    return found.where(Task.squad_id == access.scope(actor, squad), Task.number == number)
+
+
+def _paid() -> tuple[ColumnElement[bool]]:
+    return (((Step.kind == "answer") | (Step.kind == "summary")) & (Step.state != "started"),)
+
+
+def _sums() -> list[Any]:
+    tokens = func.coalesce(Step.input_tokens + func.coalesce(Step.output_tokens, 0), Step.reserved_tokens)
+    cost = func.coalesce(Step.cost, case((Step.input_tokens.is_(None), Step.reserved_cost)))
+    return [
+        func.count().label("calls"),
+        func.sum(tokens).label("tokens"),
+        func.coalesce(func.sum(cost), cast(0, Numeric)).label("cost"),
+        func.count().filter(cost.is_(None)).label("unpriced"),
+    ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator
 from importlib import metadata
 
@@ -61,6 +62,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             raise
         feed = app.state.feed = Feed(own)
         running = [asyncio.create_task(sweeper.run(own)), asyncio.create_task(feed.run())]
+        if own.settings.SQUAD_RUNNER == "on":
+            running.append(asyncio.create_task(_run_members(own, feed)))
         try:
             async with mcp.opened(server.create(), app.state):
                 with ending.announced(feed.end):
@@ -88,6 +91,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for room in (users, keys, sessions, exports, squads, members, messages, tasks, events, health):
         app.router.routes += room.router.routes  # `include_router` would build each a second time
     return app
+
+
+async def _run_members(database: Database, feed: Feed) -> None:
+    """Run hosted members until cancelled. The libraries for it take a second to load, for which nobody waits."""
+    runners = await asyncio.to_thread(importlib.import_module, "backend.runner.runners")
+    await runners.run(database, feed)
 
 
 app = create_app()

@@ -6,7 +6,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-VERBS: Final = ("admin", "demo", "doctor", "serve", "stop")
+VERBS: Final = ("admin", "demo", "doctor", "runner", "serve", "stop")
 
 
 def command(name: str) -> Any:

@@ -27,10 +27,14 @@ app = typer.Typer()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind to instead of SQUAD_HOST.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port instead of SQUAD_PORT; 0: any.")] = None,
+    *,
+    runner: Annotated[bool, typer.Option("--runner/--no-runner", help="Whether it runs hosted members.")] = True,
 ) -> None:
-    """Start the server: HTTP, log and sweeper, with the bundled PostgreSQL unless DATABASE_URL is set."""
+    """Start the server: HTTP, log, sweeper and runner, with the bundled PostgreSQL unless DATABASE_URL is set."""
     with sentences():
         settings = load()
+        if not runner:
+            settings = settings.model_copy(update={"SQUAD_RUNNER": "off"})
         level = log_from(settings.SQUAD_LOG_LEVEL)
         make_home(settings.SQUAD_HOME)
         listening = listen(host or settings.SQUAD_HOST, settings.SQUAD_PORT if port is None else port)

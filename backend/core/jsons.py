@@ -2,11 +2,18 @@
 
 import json
 from datetime import datetime
+from typing import Any
 
 
 def dumps(value: object) -> str:
     """JSON text for PostgreSQL, with ids and times as text."""
     return json.dumps(value, default=_text, ensure_ascii=False, allow_nan=False)
+
+
+def cut(value: Any, most: int) -> Any:
+    """The value itself, or the beginning of its text if that has more characters than these."""
+    text = value if isinstance(value, str) else dumps(value)
+    return value if len(text) <= most else f"{text[:most]}… (cut: {len(text) - most} characters more)"
 
 
 def _text(value: object) -> str:

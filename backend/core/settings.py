@@ -43,6 +43,14 @@ class Settings(BaseSettings):
         default=6, ge=1, le=500, description="Connections for fast reads (the lane), per process."
     )
 
+    SQUAD_RUNNER: Literal["on", "off"] = Field(default="on", description="Whether `asq serve` runs hosted members.")
+    SQUAD_RUNNER_TASKS: int = Field(
+        default=16, ge=1, le=1_000, description="Tasks of hosted members that a process works on at once."
+    )
+    SQUAD_RUNNER_PER_SQUAD: int = Field(
+        default=8, ge=1, le=1_000, description="Tasks that the hosted members of a squad hold at once, in all processes."
+    )
+
     @field_validator("SQUAD_HOME")
     @classmethod
     def _absolute(cls, home: Path) -> Path:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -112,6 +112,7 @@ class Feed:
         self._channels: dict[UUID, Channel] = {}
         self._rung: set[UUID] = set()
         self._wake = asyncio.Event()
+        self._listeners: list[Callable[[Iterable[UUID] | None], None]] = []
 
     async def run(self) -> None:
         """Tail the followed logs until cancelled; a database that is away is asked again."""
@@ -154,12 +155,27 @@ class Feed:
             if not channel.followers:
                 self._channels.pop(channel.squad_id, None)
 
+    @contextlib.contextmanager
+    def listening(self, heard: Callable[[Iterable[UUID] | None], None]) -> Iterator[None]:
+        """Say which squads' logs have grown, followed or not, as long as the block lasts; None: any may have."""
+        self._listeners.append(heard)
+        try:
+            yield
+        finally:
+            self._listeners.remove(heard)
+
     def _changed(self, squads: Iterable[UUID]) -> None:
         self._ring(squads)
         self._bell.ring(squads)
+        self._tell(squads)
 
     def _heard(self, squads: set[UUID] | None) -> None:
         self._ring(self._channels if squads is None else squads)
+        self._tell(squads)
+
+    def _tell(self, squads: Iterable[UUID] | None) -> None:
+        for heard in self._listeners:
+            heard(squads)
 
     def _ring(self, squads: Iterable[UUID]) -> None:
         followed = [squad for squad in squads if squad in self._channels]

@@ -16,7 +16,7 @@ from backend.core.database import changed
 from backend.core.errors import LostClaim
 from backend.core.jsons import dumps
 from backend.core.statements import AnySelect
-from backend.models import Step, Task
+from backend.models import Event, Step, Task
 from backend.operations import access, budgets, documents
 from backend.operations.access import Actor, Entered, SquadRef
 from backend.operations.functions import call
@@ -91,6 +91,15 @@ def page(actor: Actor, squad: SquadRef, number: int, after: int, limit: int) -> 
         .select_from(Task)
         .where(Task.squad_id == access.scope(actor, squad), Task.number == number)
     )
+
+
+def quiet(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
+    """How many steps of a task have ended since its last event of another kind."""
+    mine = (Event.squad_id == access.scope(actor, squad), Event.task == number)
+    of_steps = Event.kind.like("step.%")
+    last = select(func.coalesce(func.max(Event.position), 0)).where(*mine, ~of_steps).scalar_subquery()
+    ended = (*mine, Event.kind == "step.ended", Event.position > last)
+    return select(func.count().label("steps")).where(*ended)
 
 
 async def begin(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepNew) -> bool:

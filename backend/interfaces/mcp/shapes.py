@@ -1,6 +1,5 @@
 """What tools take and answer where it differs from the schemas of the wire: small, as a model reads all of it."""
 
-import json
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -8,14 +7,13 @@ from pydantic import AfterValidator, BaseModel, Field
 from agentsquad.schemas import limits
 from agentsquad.schemas.fields import ClaimHandle, Globs, Incoming, Lease, Name, Number, Position, Role, Text, Whole
 from agentsquad.schemas.tasks import AttemptKind, BlockedOn, ClaimTaskNew, Status
+from backend.core.jsons import cut
 
 SHORT: Final = 4_000  # characters of what stands beside the answer proper
 
 
 def _cut(value: Any) -> Any:
-    """What is long as the beginning of its text."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= SHORT else f"{text[:SHORT]}… (cut: {len(text) - SHORT} characters more)"
+    return cut(value, SHORT)
 
 
 Cut = Annotated[Any, AfterValidator(_cut)]

@@ -154,6 +154,11 @@ BEGIN
             ORDER BY priority, number LIMIT p_limit - cardinality(numbers));
     END IF;
 END $$;
+
+-- Whether a member finds something to claim. It locks nothing.
+CREATE OR REPLACE FUNCTION has_work(p_squad uuid, p_member uuid, p_role text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT cardinality((next_tasks(p_squad, p_member, p_role, 1)).numbers) > 0
+$$;
 """,
     "raise_error": r"""
 -- Raises an error of core/errors.py by its code. The fields travel in the detail.

@@ -18,6 +18,7 @@ from backend.operations.tasks.holding import (
     renew,
     wait_for_children,
 )
+from backend.operations.tasks.hosting import claim_hosted, live, waiting
 from backend.operations.tasks.making import ask, create
 from backend.operations.tasks.reading import Wanted, attempts, board, claimable, get, page, questions, why
 from backend.operations.tasks.steering import (
@@ -44,6 +45,7 @@ __all__ = [
     "board",
     "cancel",
     "claim",
+    "claim_hosted",
     "claimable",
     "complete",
     "create",
@@ -54,6 +56,7 @@ __all__ = [
     "heartbeat",
     "heartbeat_all",
     "lapse",
+    "live",
     "over",
     "page",
     "questions",
@@ -66,5 +69,6 @@ __all__ = [
     "retry",
     "update",
     "wait_for_children",
+    "waiting",
     "why",
 ]

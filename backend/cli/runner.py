@@ -1,0 +1,41 @@
+"""`asq runner`: hosted members at work without the rest of a server, on as many hosts as wanted."""
+
+import asyncio
+import signal
+
+import typer
+
+from backend.cli.sentences import out, sentences
+from backend.cli.serve import log_from, make_home
+from backend.core.database import Database, close_db, init_db
+from backend.core.settings import load
+from backend.live.feed import Feed
+from backend.runner import runners
+
+app = typer.Typer()
+
+
+@app.command()
+def runner() -> None:
+    """Run hosted members, beside any number of servers and runners; a signal lets it end."""
+    with sentences():
+        settings = load()
+        log_from(settings.SQUAD_LOG_LEVEL)
+        make_home(settings.SQUAD_HOME)
+        asyncio.run(_run(Database(settings)))
+
+
+async def _run(database: Database) -> None:
+    try:
+        await init_db(database)
+        feed = Feed(database)
+        working = [asyncio.create_task(feed.run()), asyncio.create_task(runners.run(database, feed))]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, working[1].cancel)
+        most = database.settings.SQUAD_RUNNER_TASKS
+        out.print(f"Running hosted members, at most {most} tasks at once   Ctrl-C ends the runner", markup=False)
+        await asyncio.wait(working[1:])
+        working[0].cancel()
+        await asyncio.wait(working)
+    finally:
+        await close_db(database)

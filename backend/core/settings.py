@@ -3,20 +3,46 @@
 `settings` is the process's default instance, made on first access: importing reads nothing.
 """
 
+import re
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backend.core.errors import StartError
+
+MODEL: Final = r"([\w./-]+:\S+)?"
+KEY: Final = r"(\[[0-9a-f:.]+\]|[^\s:\[\]/@]+)(:[0-9]{1,5})?=[!-~]+"  # the first = ends the host
+
+
+def _networks(value: Any) -> Any:
+    try:
+        return tuple(ip_network(word) for word in value.split()) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("give addresses and networks such as 127.0.0.1 10.0.0.0/8") from None
+
+
+def _keys(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = {}
+    for place, word in enumerate(value.split(), 1):
+        host, _, key = word.partition("=")
+        if not re.fullmatch(KEY, f"{host.lower()}={key}"):  # what it says is a secret, so its place is told
+            raise ValueError(f"entry {place} is no host=key or host:port=key")
+        found[host.lower()] = key
+    return found
 
 
 class Settings(BaseSettings):
     """What the environment says. Every field may also be given by keyword, as tests do."""
 
-    model_config = SettingsConfigDict(frozen=True, case_sensitive=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, case_sensitive=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     DATABASE_URL: str = Field(
         default="",
@@ -41,6 +67,24 @@ class Settings(BaseSettings):
     SQUAD_POOL_SIZE: int = Field(default=10, ge=1, le=500, description="Connections for transactions, per process.")
     SQUAD_READ_CONNECTIONS: int = Field(
         default=6, ge=1, le=500, description="Connections for fast reads (the lane), per process."
+    )
+    SQUAD_MODEL: str = Field(
+        default="",
+        pattern=f"^{MODEL}$",
+        description="Model of hosted members that name none, as provider:model; "
+        "empty means one of the first provider whose own key is set, else offline:rehearsal.",
+    )
+    SQUAD_PRIVATE_NETWORKS: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)] = (
+        Field(
+            default=(),
+            description="Private addresses that members may name as models and tools, "
+            "such as 127.0.0.1 10.0.0.0/8; empty means none.",
+        )
+    )
+    SQUAD_KEYS: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_keys)] = Field(
+        default={},
+        description="Keys for the addresses that members name, as host=key or host:port=key with spaces between; "
+        "without a port, that of https or http.",
     )
 
     SQUAD_RUNNER: Literal["on", "off"] = Field(default="on", description="Whether `asq serve` runs hosted members.")

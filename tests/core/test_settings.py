@@ -28,6 +28,26 @@ def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
+def test_networks_and_keys_are_lists_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUAD_PRIVATE_NETWORKS", " 127.0.0.1\n10.0.0.0/8 fd00::/8 ")
+    monkeypatch.setenv("SQUAD_KEYS", "API.example.com=a=b [::1]:8080=c localhost:11434=d")
+    made = settings.load()
+    assert [str(each) for each in made.SQUAD_PRIVATE_NETWORKS] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
+    assert {host: key.get_secret_value() for host, key in made.SQUAD_KEYS.items()} == {
+        "api.example.com": "a=b",
+        "[::1]:8080": "c",
+        "localhost:11434": "d",
+    }
+
+
+def test_a_key_shows_in_no_repr_and_no_error() -> None:
+    made = Settings(SQUAD_KEYS="api.example.com=s3cret")
+    assert "s3cret" not in f"{made!r} {made!s} {made.model_dump()!r} {made.model_dump_json()}"
+    with pytest.raises(ValidationError) as refused:
+        Settings(SQUAD_KEYS="s3cret")
+    assert "s3cret" not in str(refused.value)
+
+
 def test_settings_are_frozen() -> None:
     made = Settings(SQUAD_PORT=1)
     with pytest.raises(ValidationError):
@@ -57,6 +77,15 @@ def test_a_variable_that_is_unknown_or_empty_is_no_error(monkeypatch: pytest.Mon
         ("SQUAD_POOL_SIZE", "0"),
         ("SQUAD_READ_CONNECTIONS", "s3cret"),
         ("SQUAD_HOME", "~s3cret/home"),
+        ("SQUAD_MODEL", "s3cret"),
+        ("SQUAD_MODEL", "openai:s3cret gpt"),
+        ("SQUAD_PRIVATE_NETWORKS", "s3cret"),
+        ("SQUAD_PRIVATE_NETWORKS", "127.0.0.1 10.0.0.1/8 s3cret"),
+        ("SQUAD_KEYS", "s3cret"),
+        ("SQUAD_KEYS", "api.example.com=k =s3cret"),
+        ("SQUAD_KEYS", "api.example.com=k mcp.example.com="),
+        ("SQUAD_KEYS", "https://api.example.com=s3cret"),
+        ("SQUAD_KEYS", "api.example.com=s3crét"),
     ],
 )
 def test_an_unusable_value_is_one_sentence_that_names_the_variable(

@@ -33,7 +33,7 @@ def first_line(documented: Any) -> str:
 def settings() -> Rows:
     rows: Rows = []
     for name, field in Settings.model_fields.items():
-        default = "" if field.default == "" else f"`{field.default}`"
+        default = "" if field.default in ("", (), {}) else f"`{field.default}`"
         rows.append((f"`{name}`", default, str(field.description)))
     return rows
 

@@ -218,6 +218,7 @@ ROOMS = {
         "errors": "the wire's shape of an error",
         "exports": "a squad as a file",
         "fields": "kinds of field",
+        "hosting": "how a hosted member is run",
         "limits": "figures",
     },
     "backend/models": {"base": "what every table shares", "idempotency": "answers to requests that may come again"},

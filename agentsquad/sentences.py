@@ -44,6 +44,7 @@ from agentsquad.schemas.events.tasks import (
     TaskUpdated,
     TaskWaiting,
 )
+from agentsquad.schemas.hosting import Hosting
 
 SQUAD = SquadCreated | SquadUpdated | SquadPaused | SquadResumed | SquadArchived | SquadUnarchived | SquadImported
 MEMBER = MemberAdded | MemberUpdated | MemberPaused | MemberResumed | MemberRetired | TokenCreated | TokenRevoked
@@ -132,9 +133,12 @@ def _of_squad(event: SQUAD, who: str) -> str:  # noqa: PLR0911  (a case a kind)
 def _of_member(event: MEMBER, who: str) -> str:  # noqa: PLR0911  (a case a kind)
     match event:
         case MemberAdded():
-            return f"{who} added {event.data.name}{f' as {event.data.role}' if event.data.role else ''}."
+            role = f" as {event.data.role}" if event.data.role else ""
+            return f"{who} added {event.data.name}{role}{_run(event.data.hosting)}."
         case MemberUpdated():
             changed = event.data.model_dump(include={"name", "role", "instructions"}, exclude_unset=True)
+            if "hosting" in event.data.model_fields_set:
+                changed["model"] = event.data.hosting and _quoted(event.data.hosting.model)
             return f"{who} changed {event.data.before}: {_changes(changed)}."
         case MemberPaused():
             return f"{who} paused {event.data.member}."
@@ -231,6 +235,10 @@ def _because(reason: str | None) -> str:
 
 def _label(label: str) -> str:
     return f" ({label})" if label else ""
+
+
+def _run(hosting: Hosting | None) -> str:
+    return f", with the model {_quoted(hosting.model)}" if hosting else ""
 
 
 def _changes(changed: dict[str, object]) -> str:

@@ -9,12 +9,13 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import DateTime, ForeignKey, Text, create_engine, func, insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -101,6 +102,7 @@ class Member(Base):
     kind: Mapped[str] = mapped_column(default="external")
     role: Mapped[str] = mapped_column(default="")
     instructions: Mapped[str] = mapped_column(default="")
+    hosting: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
     last_seen_at: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]
@@ -147,6 +149,7 @@ class MemberOut(BaseModel):
     kind: str
     role: str
     instructions: str
+    hosting: Any | None
     user: UUID | None = Field(validation_alias="user_id")
     last_seen_at: datetime | None
     paused_at: datetime | None

@@ -53,6 +53,7 @@ MEMBERS = (
         members.kind,
         members.role,
         members.instructions,
+        members.hosting,
         members.user_id.label("user"),
         members.last_seen_at,
         members.paused_at,

@@ -218,6 +218,7 @@ ROOMS = {
         "errors": "the wire's shape of an error",
         "exports": "a squad as a file",
         "fields": "kinds of field",
+        "hosting": "how a hosted member is run",
         "limits": "figures",
     },
     "backend/models": {"base": "what every table shares", "idempotency": "answers to requests that may come again"},
@@ -444,8 +445,8 @@ VERBS = {
 # Commands that are another verb's, or no write at all.
 OTHER_COMMANDS = {
     "login", "logout", "whoami", "use", "connect", "board", "why", "inbox", "feed", "log", "work", "mcp", "pause",
-    "resume", "squad list", "squad show", "template list", "template show", "member list", "member tokens", "task list",
-    "task show", "task assign", "user list", "key list",
+    "resume", "squad list", "squad show", "template list", "template show", "member list", "member show",
+    "member tokens", "task list", "task show", "task assign", "user list", "key list",
 }  # fmt: skip
 OTHER_TOOLS = {"whoami", "list_tasks", "get_task", "wait"}  # they read
 # Not a caller's verbs: a part of the others, or the server's own.

@@ -53,5 +53,6 @@ async def import_(
         raise Invalid("invalid", f"{file} is not a file; name one that `asq squad export` made.")
     made = await client.import_squad(file, name=name)
     outsiders = f"; without an account here: {', '.join(made.outsiders)}" if made.outsiders else ""
-    said = f"{made.squad.name} is here{outsiders}. Speak of it with `asq use {made.squad.name}`."
+    paused = f"; paused, for the server would run them: {', '.join(made.paused)}" if made.paused else ""
+    said = f"{made.squad.name} is here{outsiders}{paused}. Speak of it with `asq use {made.squad.name}`."
     return Answer(made, Text(said))

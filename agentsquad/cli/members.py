@@ -1,22 +1,23 @@
 """`asq member …`, and `asq pause` and `asq resume`."""
 
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.text import Text
 
-from agentsquad.cli import plans, squads, words
+from agentsquad.cli import hosting, plans, squads, words
 from agentsquad.cli.running import Answer, verb
 from agentsquad.client import AsyncClient, checked
-from agentsquad.schemas.members import Kind, MemberEdit, MemberNew
+from agentsquad.schemas.hosting import Hosting
+from agentsquad.schemas.members import Kind, Member, MemberEdit, MemberNew
 
-app = typer.Typer(no_args_is_help=True, help="Members: add, list, pause, retire them; their tokens.")
+app = typer.Typer(no_args_is_help=True, help="Members: add, list, show, pause, retire them; their tokens.")
 Name = Annotated[str, typer.Argument(help="The member's name or id.")]
 Role = Annotated[str | None, typer.Option(help="Whose tasks it takes.")]
 Instructions = Annotated[str | None, typer.Option(help="What it should know of its work; @FILE, - reads.")]
 
 
-@verb(app, "add")
+@verb(app, "add", more=hosting.OPTIONS)
 async def add(
     client: AsyncClient,
     name: Annotated[str, typer.Argument(help="What it is called.")],
@@ -24,13 +25,16 @@ async def add(
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(get_args(Kind))}.")] = "external",
     instructions: Instructions = None,
     user: Annotated[str | None, typer.Option(help="The email address of a person's account.")] = None,
+    hosted: Annotated[bool, typer.Option("--hosted", help="Let the server run it, with its own model.")] = False,
+    **how: Any,
 ) -> Answer:
-    """Add a member."""
+    """Add a member; with a model the server runs it."""
     text = plans.text(instructions) or ""
-    kind = "person" if user else kind
-    new = checked(MemberNew, name=name, role=role or "", kind=kind, instructions=text, user=user)
+    run = hosting.made(how, Hosting() if hosted else None)
+    kind = "person" if user else "hosted" if run else kind
+    new = checked(MemberNew, name=name, role=role or "", kind=kind, instructions=text, user=user, hosting=run)
     member = await client.add_member(new)
-    return Answer(member, Text(f"{member.name} joined as {member.role or member.kind}"))
+    return Answer(member, Text(f"{member.name} joined as {member.role or member.kind}{_run(member)}"))
 
 
 @verb(app, "list")
@@ -44,29 +48,48 @@ async def list_(client: AsyncClient) -> Answer:
             member.name,
             member.kind,
             member.role,
+            words.model(member),
             words.state(member),
             words.ago(member.last_seen_at),
             " ".join(holds[member.name]),
         )
         for member in members
     ]
-    columns = ("name", "kind", "role", "state", "last seen", "holds")
+    columns = ("name", "kind", "role", "model", "state", "last seen", "holds")
     return Answer(members, words.table(columns, rows, nothing="There is nobody."))
 
 
-@verb(app, "edit")
+@verb(app, "show")
+async def show(client: AsyncClient, name: Name) -> Answer:
+    """A member: how it is run, if the server does, and its instructions."""
+    member = await client.member(name)
+    facts = (member.kind, member.role, words.state(member), f"last seen {words.ago(member.last_seen_at)}")
+    said = [f"{member.name}: {', '.join(filter(None, facts))}", *hosting.described(member)]
+    said += [words.plain(member.instructions)] if member.instructions else []
+    return Answer(member, Text("\n".join(said)))
+
+
+@verb(app, "edit", more=hosting.OPTIONS)
 async def edit(
     client: AsyncClient,
     name: Name,
     new_name: Annotated[str | None, typer.Option("--name", help="A new name.")] = None,
     role: Role = None,
     instructions: Instructions = None,
+    no_hosting: Annotated[
+        bool, typer.Option("--no-hosting", help="Let the server run it no more, or only as the other options say.")
+    ] = False,
+    **how: Any,
 ) -> Answer:
-    """Rename a member, or change its role or instructions."""
+    """Rename a member, or change its role, its instructions or how the server runs it."""
     given = {"name": new_name, "role": role, "instructions": plans.text(instructions)}
-    changes = {field: value for field, value in given.items() if value is not None}
+    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    if no_hosting:
+        changes["hosting"] = hosting.made(how, None)
+    elif hosting.given(how):
+        changes["hosting"] = hosting.made(how, (await client.member(name)).hosting)
     member = await client.update_member(name, checked(MemberEdit, **changes))
-    return Answer(member, Text(f"{member.name} is {member.role or 'of no role'}"))
+    return Answer(member, Text(f"{member.name} is {member.role or 'of no role'}{_run(member)}"))
 
 
 @verb(app, "token")
@@ -123,6 +146,15 @@ async def resume(client: AsyncClient, name: Name) -> Answer:
     """Let a paused member claim again."""
     member = await client.resume(name)
     return Answer(member, Text(f"{member.name} goes on"))
+
+
+def _run(member: Member) -> str:
+    """What there is to say of a member that is hosted."""
+    if member.kind != "hosted":
+        return ""
+    if member.hosting:
+        return f"; the server runs it with {words.line(words.model(member))}"
+    return f"; nobody runs it until it has a model: asq member edit {member.name} --model default"
 
 
 def short(root: typer.Typer) -> None:

@@ -63,7 +63,12 @@ OPTIONS: Final = {"as_json": Json, "squad": Squad, "member": As}
 
 
 def verb(
-    app: typer.Typer, name: str, *, instead: Mapping[str, Instead] | None = None, **settings: Any
+    app: typer.Typer,
+    name: str,
+    *,
+    instead: Mapping[str, Instead] | None = None,
+    more: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a command of an asynchronous function that is given a client and answers an `Answer`, or several.
 
@@ -73,17 +78,22 @@ def verb(
         app: whose command it is.
         name: of the command.
         instead: by flag, what is run in its place, without a client, if the flag is set.
+        more: options that it shares with others, by parameter; they come as keywords, None where one isn't given.
         settings: typer's own.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function, eval_str=True)
-        own = [parameter for parameter in list(signature.parameters.values())[1:] if parameter.name != "as_json"]
+        own = [
+            parameter
+            for parameter in list(signature.parameters.values())[1:]
+            if parameter.name != "as_json" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
         added = [
             inspect.Parameter(
                 option, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=False if kind is Json else None
             )
-            for option, kind in OPTIONS.items()
+            for option, kind in {**(more or {}), **OPTIONS}.items()
         ]
 
         @functools.wraps(function)

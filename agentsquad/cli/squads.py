@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from agentsquad.cli import words
+from agentsquad.cli import hosting, words
 from agentsquad.cli.running import Answer, verb
 from agentsquad.client import AsyncClient, NotFound, checked
 from agentsquad.schemas import limits
@@ -22,11 +22,14 @@ async def create(
     client: AsyncClient,
     name: Annotated[str, typer.Argument(help="What it is called.")],
     template: Annotated[str | None, typer.Option("--template", "-t", help="Begin with the members of this.")] = None,
+    model: hosting.Model = None,
+    base_url: hosting.BaseUrl = None,
     lease: Annotated[int, typer.Option(help="Seconds until a silent holder loses its task.")] = limits.LEASE,
     tries: Annotated[int, typer.Option(help="How often a task may lapse or be tried again.")] = limits.TRIES,
 ) -> Answer:
-    """Make a squad, from nothing or from a template; you own it."""
-    new = checked(SquadNew, name=name, template=template, lease_seconds=lease, max_tries=tries)
+    """Make a squad, from nothing or from a template; you own it. With a model the server runs its hosted members."""
+    run = hosting.made({"model": model, "base_url": base_url}, None)
+    new = checked(SquadNew, name=name, template=template, hosting=run, lease_seconds=lease, max_tries=tries)
     squad = await client.create_squad(new)
     return Answer(squad, Text(f"{described(squad)}. Speak of it with `asq use {squad.name}`."))
 

@@ -86,6 +86,13 @@ def state(member: Member) -> str:
     return "retired" if member.retired_at else "paused" if member.paused_at else "active"
 
 
+def model(member: Member) -> str:
+    """The model of a member that the server runs, and where that is if not at the provider's."""
+    if member.hosting is None:
+        return ""
+    return f"{member.hosting.model}{f' at {member.hosting.base_url}' if member.hosting.base_url else ''}"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, nothing: str) -> Table | Text:
     """Rows below their headings; a sentence where there are none. Where it gets narrow the widest are folded."""
     drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)

@@ -26,7 +26,7 @@ class MemberCalls(Wire):
         return await self._ask(Member, "POST", await self._path("members"), new)
 
     async def update_member(self, member: str, edit: MemberEdit) -> Member:
-        """Change a member's name, role or instructions."""
+        """Change a member's name, role, instructions or how it is run."""
         return await self._ask(Member, "PATCH", await self._path("members", member), edit)
 
     async def pause(self, member: str, *, now: bool = False) -> Member:

@@ -25,6 +25,7 @@ from agentsquad.schemas.fields import (
     Title,
     Whole,
 )
+from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.members import Kind
 from agentsquad.schemas.squads import Squad
 from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Outcome, Status
@@ -56,6 +57,7 @@ class MemberRow(Incoming):
     kind: Kind
     role: Role
     instructions: Text
+    hosting: Hosting | None = None
     email: Email | None
     owner: bool
     last_seen_at: AwareDatetime | None
@@ -218,3 +220,4 @@ class Imported(BaseModel):
     last: int = Field(description="The position of the event that tells of the import.")
     released: int = Field(description="Attempts that were live, and were taken back.")
     outsiders: list[str] = Field(description="Persons who are external members now: no account of theirs is linked.")
+    paused: list[str] = Field(description="Hosted members that the server doesn't run until the owner resumes them.")

@@ -21,6 +21,8 @@ from agentsquad.schemas import limits
 
 NAME = r"\w[\w.-]*"
 EMAIL = r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\\x00-\x1f\x7f-\x9f]+)"
+ADDRESS = rf"https?://{_HOST}(:[0-9]{{1,5}})?(/[^\s?#\x00-\x1f\x7f-\x9f]*)?"
 
 
 class Incoming(BaseModel):
@@ -61,6 +63,14 @@ def _email(text: str) -> str:
     _storable(text)
     if not re.fullmatch(EMAIL, text):
         raise ValueError("an address such as ada@example.com")
+    return text
+
+
+def _address(text: str) -> str:
+    """Where a server is; nothing in it is secret."""
+    _storable(text)
+    if not re.fullmatch(ADDRESS, text):
+        raise ValueError("an address such as https://example.com/v1, without a name, password, query or fragment")
     return text
 
 
@@ -151,6 +161,7 @@ Part = Annotated[str, Field(max_length=limits.PART), _STORABLE, AfterValidator(_
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME), _form(f"^{NAME}$"), AfterValidator(_name)]
 Role = Annotated[str, Field(max_length=limits.NAME), _form(f"^({NAME})?$"), AfterValidator(_role)]
 Email = Annotated[str, Field(max_length=limits.EMAIL), _form(f"^{EMAIL}$"), AfterValidator(_email)]
+Address = Annotated[str, Field(max_length=limits.ADDRESS), _form(f"^{ADDRESS}$"), AfterValidator(_address)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[Whole, Field(ge=1, le=limits.NUMBER_MAX)]
 Position = Annotated[Whole, Field(ge=1, le=limits.POSITION_MAX)]

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from agentsquad.schemas.fields import Email, Incoming, Label, Name, Role, Text
+from agentsquad.schemas.hosting import Hosting
 
 Kind = Literal["hosted", "external", "person"]
 
@@ -19,6 +20,7 @@ class Member(BaseModel):
     kind: Kind
     role: str
     instructions: str
+    hosting: Hosting | None = Field(default=None, description="null: the server doesn't run it.")
     user: UUID | None = Field(description="The account of a person.")
     last_seen_at: datetime | None
     paused_at: datetime | None
@@ -59,12 +61,13 @@ class Team(BaseModel):
 
 
 class MemberNew(Incoming):
-    """A member to add. A person is an account that exists, named by its email address."""
+    """A member to add. A person is an account that exists, named by its email address; only a hosted one is run."""
 
     name: Name
     kind: Kind = "external"
     role: Role = ""
     instructions: Text = ""
+    hosting: Hosting | None = Field(default=None, description="How the server runs it; null: it doesn't.")
     user: Email | None = None
 
 
@@ -74,6 +77,7 @@ class MemberEdit(Incoming):
     name: Name = Field(default_factory=str)
     role: Role = Field(default_factory=str)
     instructions: Text = Field(default_factory=str)
+    hosting: Hosting | None = Field(default=None, description="Whole; null: the server runs it no more.")
 
 
 class Members(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.fields import Incoming, Name, Text, Title, Whole
+from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.members import Member, MemberNew
 
 
@@ -38,6 +39,7 @@ class SquadNew(Incoming):
 
     name: Name
     template: Name | None = None
+    hosting: Hosting | None = Field(default=None, description="How the server runs the template's hosted members.")
     lease_seconds: Whole = Field(default=limits.LEASE, ge=1, le=limits.LEASE_MAX)
     max_tries: Whole = Field(default=limits.TRIES, ge=1, le=limits.TRIES_MAX)
 

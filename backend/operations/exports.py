@@ -22,9 +22,10 @@ from backend.operations.access import Actor, SquadRef, scope
 _ROWS: Final = {
     "member": (
         """
-        'name', m.name, 'kind', m.kind, 'role', m.role, 'instructions', m.instructions, 'email', u.email,
-        'owner', m.user_id IS NOT NULL AND m.user_id = s.owner_id, 'last_seen_at', m.last_seen_at,
-        'paused_at', m.paused_at, 'retired_at', m.retired_at, 'created_at', m.created_at, 'updated_at', m.updated_at
+        'name', m.name, 'kind', m.kind, 'role', m.role, 'instructions', m.instructions, 'hosting', m.hosting,
+        'email', u.email, 'owner', m.user_id IS NOT NULL AND m.user_id = s.owner_id,
+        'last_seen_at', m.last_seen_at, 'paused_at', m.paused_at, 'retired_at', m.retired_at,
+        'created_at', m.created_at, 'updated_at', m.updated_at
         """,
         """
         members m JOIN squads s ON s.id = m.squad_id LEFT JOIN users u ON u.id = m.user_id

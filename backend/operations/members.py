@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from backend.core.database import on_constraint
 from backend.core.errors import AlreadyExists, Forbidden, Invalid, NotFound
@@ -33,6 +34,7 @@ COLUMNS = (
     Member.kind,
     Member.role,
     Member.instructions,
+    Member.hosting,
     Member.user_id.label("user"),
     Member.last_seen_at,
     Member.paused_at,
@@ -133,11 +135,13 @@ async def add(session: AsyncSession, actor: Actor, squad: SquadRef, new: MemberN
     Raises:
         NotFound: no such squad.
         Forbidden: the actor is not its owner.
-        Invalid: a person without an account, an account without a person, or the name `me`.
+        Invalid: a person without an account, an account without a person, hosting without a hosted member, or the
+            name `me`.
         AlreadyExists: the name is taken, or the person is a member already.
     """
     entered = await enter(session, actor, squad)
     require_owner(entered)
+    _refuse_hosting(new.kind, new.hosting)
     if (new.kind == "person") != (new.user is not None):
         raise Invalid("A person needs the address of an account, and nobody else has one.", field="body.user")
     user_id = None
@@ -170,23 +174,24 @@ async def join(session: AsyncSession, squad_id: UUID, new: MemberNew, user_id: U
 
 def added(member: Member) -> events.Change:
     """The event that a member was added."""
-    fields = ("id", "name", "kind", "role", "instructions")
+    fields = ("id", "name", "kind", "role", "instructions", "hosting")
     data = {field: getattr(member, field) for field in fields} | {"user": member.user_id}
     return {"kind": "member.added", "data": data}
 
 
 async def update(session: AsyncSession, actor: Actor, squad: SquadRef, member: str, edit: MemberEdit) -> UUID:
-    """Change a member's name, role or instructions. Answers its id.
+    """Change a member's name, role, instructions or how it is run. Answers its id.
 
     Raises:
         NotFound: no such squad or member.
         Forbidden: the actor is not the owner.
-        Invalid: the new name is `me`.
+        Invalid: the new name is `me`, or there is hosting of a member that isn't hosted.
         AlreadyExists: the new name is taken.
     """
     entered, found = await _led(session, actor, squad, member)
-    given = edit.model_dump(exclude_unset=True)
+    given = edit.model_dump(include=edit.model_fields_set)
     _refuse_me(given.get("name", ""))
+    _refuse_hosting(found.kind, edit.hosting)
     before = found.name
     for field, value in given.items():
         setattr(found, field, value)
@@ -370,6 +375,11 @@ async def _find(session: AsyncSession, entered: Entered, member: str) -> Member 
 def _refuse_me(name: str) -> None:
     if name == ME:
         raise Invalid("The name me stands for whoever asks; choose another one.", field="body.name")
+
+
+def _refuse_hosting(kind: str, hosting: Hosting | None) -> None:
+    if hosting is not None and kind != "hosted":
+        raise Invalid("The server runs hosted members only; add one of the kind hosted.", field="body.hosting")
 
 
 async def _tell(session: AsyncSession, entered: Entered, kind: str, member: Member, data: dict[str, Any]) -> None:

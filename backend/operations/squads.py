@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.squads import SquadEdit, SquadNew
 from backend.core.database import on_constraint
-from backend.core.errors import AlreadyExists, Forbidden
+from backend.core.errors import AlreadyExists, Forbidden, Invalid
 from backend.core.statements import AnySelect
 from backend.models import Member, Squad, User
 from backend.operations import documents, events, members, templates
@@ -81,14 +81,14 @@ async def create(session: AsyncSession, actor: Actor, new: SquadNew) -> UUID:
 
     Raises:
         Forbidden: a member token makes no squads.
-        Invalid: no such template.
+        Invalid: no such template, or hosting without a template that has hosted members.
         AlreadyExists: one has a squad of that name.
     """
     if actor.user_id is None:
         raise Forbidden("Only an account may make a squad; use an API key.")
-    team = templates.get(new.template).members if new.template else []
+    team = _team(new)
     owner = await session.get_one(User, actor.user_id)
-    fields = new.model_dump(exclude={"template"})
+    fields = new.model_dump(exclude={"template", "hosting"})
     squad = Squad(owner_id=owner.id, **fields)
     session.add(squad)
     with name_taken(new.name):
@@ -178,6 +178,19 @@ async def unarchive(session: AsyncSession, actor: Actor, ref: SquadRef) -> UUID:
         squad.archived_at = None
         await _tell(session, entered, "squad.unarchived", {"archived_at": None})
     return squad.id
+
+
+def _team(new: SquadNew) -> list[MemberNew]:
+    """The template's members; the hosted ones are run as the squad says."""
+    team = templates.get(new.template).members if new.template else []
+    if new.hosting is None:
+        return team
+    if not any(member.kind == "hosted" for member in team):
+        raise Invalid(
+            "The server runs a template's hosted members; name a template that has some.", field="body.hosting"
+        )
+    hosted = {"hosting": new.hosting}
+    return [member.model_copy(update=hosted) if member.kind == "hosted" else member for member in team]
 
 
 async def _led(session: AsyncSession, actor: Actor, ref: SquadRef, *, archived: bool = False) -> tuple[Entered, Squad]:

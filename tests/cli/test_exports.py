@@ -11,13 +11,14 @@ from tests.cli.conftest import Asq
 def test_a_squad_leaves_and_comes_in_again(server: str, asq: Asq, tmp_path: Path) -> None:
     file = tmp_path / "webshop.jsonl"
     asq("squad", "create", "webshop")
-    asq("task", "create", "Mend the cart")
+    asq("task", "create", "Mend the cart", "--role", "tester")
+    asq("member", "add", "hal", "--model", "offline:rehearsal", "--role", "writer")
     out = asq("squad", "export", str(file))
     assert out.stdout == f"{file}: {file.stat().st_size:,} bytes\n"
     assert json.loads(file.read_text().splitlines()[0])["name"] == "webshop"
     assert not list(tmp_path.glob("*.new"))
     came = asq("squad", "import", str(file), "--name", "copy")
-    assert came.stdout == "copy is here. Speak of it with `asq use copy`.\n"
+    assert came.stdout == "copy is here; paused, for the server would run them: hal. Speak of it with `asq use copy`.\n"
     assert "Mend the cart" in asq("task", "list", "--squad", "copy").stdout
     assert asq("squad", "export", "-", "--squad", "copy").stdout.count("\n") > 5
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.squads import Squad, Template
 from tests.cli.conftest import Type
 
@@ -20,6 +21,17 @@ def test_a_squad_from_a_template_is_described(say: Say, web: str) -> None:
     )
     row = next(line for line in say("squad", "list").splitlines() if line.startswith(f"{name} "))
     assert row.split()[:4] == [name, "owner@localhost", "7", "active"]
+
+
+def test_a_templates_hosted_members_are_run_as_one_says(say: Say, web: str, typed: Type, refused: Refused) -> None:
+    name, run = f"news-{web}", ("--model", "openai:gpt-5", "--base-url", "https://example.com/v1")
+    assert say("squad", "create", name, "-t", "writing", *run).startswith(f"{name}: 6 members; ")
+    squad = Squad(**typed("squad", "show", name, "--json").json)
+    hosting = Hosting(model="openai:gpt-5", base_url="https://example.com/v1")
+    assert [member.hosting for member in squad.members if member.kind == "hosted"] == [hosting] * 5
+    assert refused(2, "squad", "create", f"none-{web}", *run) == (
+        "The server runs a template's hosted members; name a template that has some."
+    )
 
 
 def test_a_squad_is_edited_paused_and_archived(say: Say, web: str, refused: Refused) -> None:

@@ -22,6 +22,7 @@ FACTS = STATE | {
 }  # fmt: skip
 TESS = {"id": ID, "member": "tess"}
 NEW = {"id": ID, "name": "tess", "kind": "external", "role": "tester", "instructions": "", "user": None}
+HOSTING = {"model": "x\ny", "base_url": "http://localhost"}
 SOURCE = {"id": ID, "name": "web", "exported_at": AT, "last": 7, "sha256": "00"}
 # Of each kind some data, and what they say; `ada` does it, and #12 is the task.
 SAID: list[tuple[str, dict[str, Any], str]] = [
@@ -36,6 +37,9 @@ SAID: list[tuple[str, dict[str, Any], str]] = [
      "ada brought the squad in from a file, as copy."),
     ("member.added", NEW, "ada added tess as tester."),
     ("member.added", NEW | {"role": ""}, "ada added tess."),
+    ("member.added", NEW | {"kind": "hosted", "hosting": HOSTING}, "ada added tess as tester, with the model x y."),
+    ("member.updated", TESS | {"before": "tess", "hosting": HOSTING}, "ada changed tess: model x y."),
+    ("member.updated", TESS | {"before": "tess", "hosting": None}, "ada changed tess: model none."),
     ("member.updated", TESS | {"before": "tom", "name": "tess", "role": "", "instructions": "secret"},
      "ada changed tom: name tess, role none, instructions."),
     ("member.paused", TESS | {"paused_at": AT}, "ada paused tess."),

@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskNew
 from backend.core.errors import SquadError
@@ -104,8 +105,13 @@ class Move:
         old, new = self.chance.sample(NAMES, 2)
         await self.scene.do(members.update, self.scene.owner, self.scene.squad, old, MemberEdit(name=new))
 
+    async def host(self) -> None:
+        edit = MemberEdit(hosting=self.chance.choice((None, Hosting(base_url="http://localhost"))))
+        await self.scene.do(members.update, self.scene.owner, self.scene.squad, self.chance.choice(NAMES), edit)
+
     async def add(self) -> None:
-        new = MemberNew(name=self.chance.choice(NAMES))
+        how: dict[str, Any] = self.chance.choice(({}, {"kind": "hosted", "hosting": Hosting(model=f"x:{self.number}")}))
+        new = MemberNew(name=self.chance.choice(NAMES), **how)
         await self.scene.do(members.add, self.scene.owner, self.scene.squad, new)
 
     async def pause(self) -> None:
@@ -121,7 +127,7 @@ class Move:
 
 MOVES = (
     *[Move.create] * 2, *[Move.work] * 5, *[Move.go_on] * 3, Move.cancel, Move.retry, Move.depend, Move.answer,
-    Move.block, Move.resume, Move.lapse, Move.send, Move.rename, Move.add, Move.pause, Move.retire,
+    Move.block, Move.resume, Move.lapse, Move.send, Move.rename, Move.host, Move.add, Move.pause, Move.retire,
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A squad in which there is something of everything."""
 
+from agentsquad.schemas.hosting import Hosting, ModelSettings, ToolServer
 from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from agentsquad.schemas.messages import AcknowledgeNew, ReadNew
 from agentsquad.schemas.squads import SquadEdit
@@ -70,4 +71,13 @@ async def fill(scene: Scene) -> None:
     await scene.do(members.update, owner, squad, "ada", MemberEdit(name="eda", instructions=ODD * 3))
     await scene.do(members.pause, owner, squad, "tess", PauseNew())
     await scene.do(members.retire, owner, squad, "gone")
+    for name in ("hal", "hosted", "paused"):
+        new = MemberNew(name=name, kind="hosted", hosting=Hosting(model="offline:rehearsal"))
+        await scene.do(members.add, owner, squad, new)
+    settings = ModelSettings(temperature=1, top_p=0.50, max_tokens=1_000)
+    tools = [ToolServer(name="files", url="http://[::1]:8080/mcp")]
+    hosting = Hosting(model=ODD, base_url="http://localhost:11434/v1", settings=settings, tools=tools)
+    await scene.do(members.update, owner, squad, "hal", MemberEdit(hosting=hosting))
+    await scene.do(members.update, owner, squad, "hosted", MemberEdit(hosting=None))
+    await scene.do(members.pause, owner, squad, "paused", PauseNew())
     await scene.do(squads.update, owner, squad, SquadEdit(lease_seconds=77))

@@ -21,7 +21,8 @@ SELECT jsonb_build_object(
     'squad', (SELECT jsonb_build_object('id', id, 'owner', owner_id, 'name', name, 'lease_seconds', lease_seconds,
         'max_tries', max_tries, 'paused_at', paused_at, 'archived_at', archived_at) FROM squads WHERE id = {squad}),
     'members', (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('id', id, 'kind', kind, 'role', role,
-        'instructions', instructions, 'user', user_id, 'paused_at', paused_at, 'retired_at', retired_at)), '{{}}')
+        'instructions', instructions, 'hosting', hosting, 'user', user_id, 'paused_at', paused_at,
+        'retired_at', retired_at)), '{{}}')
         FROM members WHERE squad_id = {squad}),
     'tokens', (SELECT coalesce(jsonb_object_agg(t.id, jsonb_build_object('member', n.name, 'label', t.name,
         'revoked', t.revoked_at IS NOT NULL)), '{{}}')

@@ -64,13 +64,22 @@ def rows(file: bytes, kind: str) -> list[dict[str, Any]]:
     return [line["row"] for line in map(json.loads, file.splitlines()) if line["kind"] == kind]
 
 
+def runs(member: dict[str, Any]) -> bool:
+    """Whether the server would run it."""
+    return bool(member["hosting"]) and not member["paused_at"] and not member["retired_at"]
+
+
 def same_but_for_the_import(before: bytes, after: bytes) -> None:
     """The copy's file is the first one's, but for what the import changed and told."""
     last = len(rows(before, "event"))
     assert rows(after, "event")[:last] == rows(before, "event")
     told = rows(after, "event")[last:]
-    freed = {event["task"] for event in told[1:]}
-    assert [event["kind"] for event in told] == ["squad.imported"] + ["task.released"] * len(freed)
+    freed = {event["task"] for event in told if event["task"]}
+    stopped = [row["name"] for row in rows(before, "member") if runs(row)]
+    assert [event["data"]["member"] for event in told if event["kind"] == "member.paused"] == sorted(stopped)
+    assert [event["kind"] for event in told] == (
+        ["squad.imported"] + ["member.paused"] * len(stopped) + ["task.released"] * len(freed)
+    )
     for kind in ("dependency", "message", "recipient"):
         assert rows(after, kind) == rows(before, kind)
     for kind in ("task", "attempt"):
@@ -82,6 +91,9 @@ def same_but_for_the_import(before: bytes, after: bytes) -> None:
     for old, new in zip(rows(before, "member"), rows(after, "member"), strict=True):
         if old["kind"] == "person" and not old["owner"]:
             old |= {"kind": "external", "email": None}
+        if runs(old):
+            assert new["paused_at"]
+            old |= {"paused_at": new["paused_at"], "updated_at": new["updated_at"]}
         assert new == old | {"email": new["email"], "last_seen_at": new["last_seen_at"]}
 
 

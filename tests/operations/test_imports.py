@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from agentsquad.schemas import limits
 from backend.core.database import Database
 from backend.core.errors import Invalid
+from backend.operations.access import SquadRef
 from tests.operations.everything import fill
 from tests.operations.scene import Scene
 from tests.operations.test_exports import back, out, scene_of, signed
@@ -127,6 +128,18 @@ WRONG: dict[str, tuple[Callable[[File], Any], str]] = {
         lambda f: f.of("member", name="tess").update(role="lead"),
         "doesn't tell what the file says of the member tess",
     ),
+    "another model than the log tells": (
+        lambda f: f.of("member", name="hal")["hosting"].update(model="openai:gpt-5"),
+        "doesn't tell what the file says of the member hal",
+    ),
+    "an address that holds a password": (
+        lambda f: f.of("member", name="hal")["hosting"].update(base_url="http://me:secret@localhost"),
+        "an address such as",
+    ),
+    "a model that the log knows and the file doesn't": (
+        lambda f: f.of("member", name="paused").update(hosting=None),
+        "doesn't tell what the file says of the member paused",
+    ),
     "a member whom the log doesn't know": (
         lambda f: f.of("event", kind="member.added")["data"].update(name="rex"),
         "of the member",
@@ -197,6 +210,17 @@ WRONG: dict[str, tuple[Callable[[File], Any], str]] = {
     ),
     # What only the tables' own constraints refuse.
     "a status of two minds": (lambda f: f.task(1, blocked_on="stalled"), "breaks the rule ck_tasks_blocked"),
+    "an external member that the server would run": (
+        lambda f: (
+            f.of("member", name="tess").update(hosting={"model": "x"}),
+            next(
+                row["data"]
+                for row in f.rows("event")
+                if row["kind"] == "member.added" and row["data"]["name"] == "tess"
+            ).update(hosting={"model": "x"}),
+        ),
+        "breaks the rule ck_members_hosting",
+    ),
     "an end before which nothing was": (put("attempt", ended_at=None), "breaks the rule ck_attempts_ended"),
     "a time that only pydantic reads": (put("task", created_at="1700000000"), "can't be imported"),
 }
@@ -290,3 +314,34 @@ async def test_a_log_that_tells_of_more_members_than_there_may_be_is_read_no_fur
     said = await refusal(database, scene, changed.text(), tmp_path)
     assert said == f"Line {len(changed.lines) - 1}: at most {most} members."
     assert (await back(database, scene.owner, "copy", file, tmp_path))["squad"]["name"] == "copy"
+
+
+async def test_whom_the_server_would_run_is_paused_until_its_new_owner_resumes_it(
+    database: Database, scene: Scene, file: bytes, tmp_path: Path
+) -> None:
+    made = await back(database, scene.owner, "copy", file, tmp_path)
+    assert made["paused"] == ["hal"]  # another one was paused there, and the third has no model
+    came = {member["name"]: member for member in made["squad"]["members"]}
+    there = {row["name"]: row for row in File(file).rows("member")}
+    assert came["hal"]["hosting"] == there["hal"]["hosting"]
+    assert {name: bool(came[name]["paused_at"]) for name in ("hal", "hosted", "paused", "eda")} == {
+        "hal": True, "hosted": False, "paused": True, "eda": False,
+    }  # fmt: skip
+    event = File(await out(database, scene.owner, SquadRef(UUID(made["squad"]["id"]), None), tmp_path)).rows("event")[
+        made["last"]
+    ]
+    assert (event["kind"], event["data"]["member"]) == ("member.paused", "hal")
+    assert event["actor"]["user"] == "owner@example.com"
+
+
+async def test_a_file_from_before_members_had_models_comes_in(
+    database: Database, scene: Scene, file: bytes, tmp_path: Path
+) -> None:
+    older = File(file)
+    for row in older.rows("member"):
+        del row["hosting"]
+    for event in older.rows("event"):
+        event["data"].pop("hosting", None)
+    made = await back(database, scene.owner, "copy", older.text(), tmp_path)
+    assert made["paused"] == []
+    assert {member["hosting"] for member in made["squad"]["members"]} == {None}

@@ -270,8 +270,8 @@ class Machine(Played):
                 if name not in ("ada", "tess"):  # somebody stays
                     self.both("retire", by, (name,), members.retire, name)
             case _:
-                changes = {"name": to} if verb == "rename" else {"role": role}
-                self.both("edit", by, (name, changes), members.update, name, MemberEdit(**changes))
+                edit = MemberEdit(name=to) if verb == "rename" else MemberEdit(role=role)
+                self.both("edit", by, (name, edit.model_dump(exclude_unset=True)), members.update, name, edit)
 
     @rule(by=OWNER, other=BY, name=NAME, now=st.booleans(), verb=st.sampled_from(("pause", "pause squad", "archive")))
     def stop(self, by: By, other: By, name: str, verb: str, *, now: bool) -> None:

@@ -27,7 +27,7 @@ async def test_the_owner_adds_one(scene: Scene) -> None:
     assert event["kind"] == "member.added"
     assert event["data"] == {
         "id": str(member_id), "name": "kim", "kind": "external", "role": "writer", "instructions": "Be brief.",
-        "user": None,
+        "user": None, "hosting": None,
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from agentsquad.schemas.events.base import BaseEvent, Data
+from agentsquad.schemas.hosting import Hosting
 
 
 class MemberData(Data):
@@ -16,6 +17,7 @@ class MemberData(Data):
     role: str
     instructions: str
     user: UUID | None
+    hosting: Hosting | None = None
 
 
 class MemberAdded(BaseEvent):
@@ -39,10 +41,11 @@ class MemberChange(_MemberChange):
     name: str | None = None
     role: str | None = None
     instructions: str | None = None
+    hosting: Hosting | None = None
 
 
 class MemberUpdated(BaseEvent):
-    """A member was renamed, or its role or instructions were changed."""
+    """A member was renamed, or its role, its instructions or how it is run were changed."""
 
     kind: Literal["member.updated"]
     data: MemberChange

@@ -54,7 +54,7 @@ async def members_one(database: Db, actor: Who, squad: InSquad, member: Part) ->
 
 @router.patch("/{member}", response_model=Member)
 async def members_update(writer: Writes, squad: InSquad, member: Part, edit: MemberEdit) -> Response:
-    """Change a member's name, role or instructions. The owner only."""
+    """Change a member's name, role, instructions or how it is run. The owner only."""
     return await writer.write(members.update, squad, member, edit, show=_shown(writer, squad))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import exc, select, text
+from sqlalchemy import exc, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.exports import Header
@@ -49,12 +49,12 @@ async def squad(session: AsyncSession, actor: Actor, name: str | None, spool: Sp
         await names.hold(session, made.id, reading)
     except (asyncpg.PostgresError, exc.DBAPIError) as error:
         raise _refused(error) from error
-    last, released = await _tell(session, made, owner, reading, str(spool))
+    last, released, paused = await _tell(session, made, owner, reading, str(spool))
     shown = await document(session, squads.get(actor, SquadRef(made.id, None)))
     outsiders = [row.name for row in reading.known.members.values() if row.kind == "person" and not row.owner]
     return (
         f'{{"squad":{shown},"counts":{reading.trailer.counts.model_dump_json()},"last":{last},"released":{released},'
-        f'"outsiders":{dumps(outsiders)}}}'
+        f'"outsiders":{dumps(outsiders)},"paused":{dumps(paused)}}}'
     )
 
 
@@ -68,10 +68,12 @@ async def _make(session: AsyncSession, owner_id: UUID, name: str, header: Header
     return made
 
 
-async def _tell(session: AsyncSession, made: Squad, owner: User, reading: Reading, digest: str) -> tuple[int, int]:
+async def _tell(
+    session: AsyncSession, made: Squad, owner: User, reading: Reading, digest: str
+) -> tuple[int, int, list[str]]:
     """Tell where the squad came from, and free what was held: by a lease of another clock.
 
-    Answers the position of the first event, and how many attempts were taken back.
+    Answers the position of the first event, how many attempts were taken back, and who was paused.
     """
     by: dict[str, str | None] = {"member": reading.known.owner, "user": owner.email}
     members = await session.execute(
@@ -85,9 +87,27 @@ async def _tell(session: AsyncSession, made: Squad, owner: User, reading: Readin
         "members": [dict(row) for row in members.mappings()],
     }  # fmt: skip
     last = await events.append(session, made.id, by, [{"kind": "squad.imported", "data": data}])
+    if paused := await _pause(session, made.id):
+        await events.append(session, made.id, by, [{"kind": "member.paused", "data": row} for row in paused])
     arguments = "let_go_all(:squad, CAST(:actor AS jsonb), NULL, 'imported')"
     released = await call(session, arguments, squad=made.id, actor=dumps(by))
-    return last, int(released)
+    return last, int(released), [row["member"] for row in paused]
+
+
+async def _pause(session: AsyncSession, squad_id: UUID) -> list[dict[str, Any]]:
+    """Let a file make the server spend nothing: who is hosted waits for the owner. Answers who was paused, by name."""
+    paused = await session.execute(
+        update(Member)
+        .where(
+            Member.squad_id == squad_id,
+            Member.hosting.is_not(None),
+            Member.paused_at.is_(None),
+            Member.retired_at.is_(None),
+        )
+        .values(paused_at=func.clock_timestamp())
+        .returning(Member.id, Member.name.label("member"), Member.paused_at)
+    )
+    return sorted(map(dict, paused.mappings()), key=lambda row: str(row["member"]))
 
 
 def _refused(error: Exception) -> Exception:

@@ -18,7 +18,7 @@ class Knowing:
     """All that was there so far, in bounded memory. What raises `ValueError` here is a line that can't follow."""
 
     def __init__(self) -> None:
-        self.members: dict[str, MemberRow] = {}  # of their instructions only the digest
+        self.members: dict[str, MemberRow] = {}  # of what is long only the digest
         self.owner = ""
         self.telling = Telling()
         self._messages: array[int] = array("q")
@@ -94,7 +94,8 @@ class Knowing:
             if self.owner or row.kind != "person" or row.retired_at is not None:
                 raise ValueError("there is one owner, a person who is not retired")
             self.owner = row.name
-        self.members[row.name] = row.model_copy(update={"instructions": short(row.instructions)})
+        digests = {"instructions": short(row.instructions), "hosting": short(row.hosting)}
+        self.members[row.name] = row.model_copy(update=digests)
 
     def _named(self, *names: str | None) -> None:
         for name in names:

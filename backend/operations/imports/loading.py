@@ -20,13 +20,13 @@ _LINES: Final = "CREATE TEMPORARY TABLE import_lines (line int, kind text, conte
 _OF: Final = "FROM import_lines i CROSS JOIN LATERAL jsonb_to_record(i.content -> 'row') AS r"
 # Persons come in as external members: nobody's account becomes part of a squad unasked. The caller is the owner.
 _MEMBERS: Final = f"""
-INSERT INTO members (squad_id, id, name, kind, role, instructions, user_id, last_seen_at, paused_at, retired_at,
-    created_at, updated_at)
+INSERT INTO members (squad_id, id, name, kind, role, instructions, hosting, user_id, last_seen_at, paused_at,
+    retired_at, created_at, updated_at)
 SELECT :squad, CAST(CAST(:ids AS jsonb) ->> r.name AS uuid), r.name,
-    CASE WHEN r.kind <> 'person' OR r.owner THEN r.kind ELSE 'external' END, r.role, r.instructions,
+    CASE WHEN r.kind <> 'person' OR r.owner THEN r.kind ELSE 'external' END, r.role, r.instructions, r.hosting,
     CASE WHEN r.owner THEN CAST(:user AS uuid) END, r.last_seen_at, r.paused_at, r.retired_at, r.created_at,
     r.updated_at
-{_OF}(name text, kind text, role text, instructions text, owner boolean, last_seen_at timestamptz,
+{_OF}(name text, kind text, role text, instructions text, hosting jsonb, owner boolean, last_seen_at timestamptz,
     paused_at timestamptz, retired_at timestamptz, created_at timestamptz, updated_at timestamptz)
 WHERE i.kind = 'member' ORDER BY i.line
 """

@@ -9,9 +9,10 @@ from agentsquad.schemas.events import Event
 from agentsquad.schemas.events.members import MemberAdded, MemberPaused, MemberResumed, MemberRetired, MemberUpdated
 from agentsquad.schemas.events.squads import SquadCreated, SquadImported
 from agentsquad.schemas.exports import Header, MemberRow
+from agentsquad.schemas.hosting import Hosting
 
 SQUAD = ("name", "lease_seconds", "max_tries", "paused_at", "archived_at")
-MEMBER = ("kind", "role", "instructions", "paused_at", "retired_at")
+MEMBER = ("kind", "role", "instructions", "hosting", "paused_at", "retired_at")
 
 
 class Telling:
@@ -39,10 +40,12 @@ class Telling:
                     raise ValueError(f"there is a member {data.name} already")
                 if len(self._members) >= limits.MEMBERS:
                     raise ValueError(f"at most {limits.MEMBERS} members")
-                self._members[data.name] = dict.fromkeys(MEMBER) | _kept(data.model_dump(), MEMBER)
+                self._members[data.name] = dict.fromkeys(MEMBER) | _kept(dict(data), MEMBER)
             case MemberUpdated(data=data):
                 self._rename(data.before, data.member)
-                self._of(data.member).update(_kept(data.model_dump(exclude_unset=True), MEMBER))
+                self._of(data.member).update(
+                    _kept({name: getattr(data, name) for name in data.model_fields_set}, MEMBER)
+                )
             case MemberPaused(data=data) | MemberResumed(data=data) | MemberRetired(data=data):
                 self._of(data.member).update(_kept(data.model_dump(), MEMBER))
             case _ if event.kind.startswith("squad."):
@@ -56,7 +59,7 @@ class Telling:
             yield "of the squad"
         for name in sorted(members.keys() | self._members.keys()):
             row = members.get(name)
-            if row is None or _kept(row.model_dump(), MEMBER) != self._members.get(name):
+            if row is None or _kept(dict(row), MEMBER) != self._members.get(name):
                 yield f"of the member {name}"
 
     def _of(self, name: str) -> dict[str, Any]:
@@ -77,5 +80,7 @@ def _kept(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def short(value: Any) -> Any:
-    """A long text by its digest."""
+    """A long text, and how a member is run, by its digest."""
+    if isinstance(value, Hosting):
+        value = value.model_dump_json()
     return hashlib.sha256(value.encode()).hexdigest() if isinstance(value, str) and len(value) > limits.NAME else value

@@ -45,6 +45,8 @@ async def full_of(site: Site, ada: httpx.AsyncClient, evil: str) -> list[str]:  
     """A squad with a text in each field that takes one; the pages that show it."""
     web = await squad(ada)
     tess = await external(site, ada, web, "tess", instructions=evil)
+    made(await ada.post(f"{web}/members", json={"name": "hal", "kind": "hosted", "hosting": {"model": evil[:200]}}))
+    await ada.post(f"{web}/members/hal/pause")
     more = {"description": evil, "input": {evil: [evil]}, "review": ""}
     await tasks(ada, web, evil[:200], **more)
     claim = (await tess.post(f"{web}/tasks/claim")).json()["items"][0]["claim"]
@@ -59,4 +61,4 @@ async def full_of(site: Site, ada: httpx.AsyncClient, evil: str) -> list[str]:  
     await tasks(ada, web, "three")
     await ada.post(f"{web}/tasks/3/cancel", json={"reason": evil})
     made(await ada.post(f"{web}/members/tess/tokens", json={"name": evil[:64]}))
-    return ["", "/tasks/1", "/tasks/2", "/tasks/3", "/graph", "/inbox", "/feed"]
+    return ["", "/tasks/1", "/tasks/2", "/tasks/3", "/graph", "/inbox", "/members", "/feed"]

@@ -216,6 +216,16 @@ async def test_no_text_is_taken_for_html(site: Site, ada: httpx.AsyncClient, tab
         assert EVIL in unescape(shown), page
 
 
+async def test_members_are_shown_with_the_model_that_runs_them(ada: httpx.AsyncClient, tab: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    for name, hosting in (("hal", {"model": "ollama:qwen3"}), ("ben", None)):
+        new = {"name": name, "kind": "hosted", "role": "writer", "hosting": hosting}
+        made(await ada.post(f"{web}/members", json=new))
+    shown = await text(tab, "/members")
+    assert "hosted · writer · ollama:qwen3 · never seen" in shown
+    assert "hosted · writer · never seen" in shown
+
+
 def test_text_that_is_taken_for_html_is_found() -> None:
     assert taken_for_html(f"<p>{EVIL}</p>") == ["<script>x", "<img"]
 

@@ -28,6 +28,51 @@ async def test_a_person_is_an_account_that_exists(admin: httpx.AsyncClient, ada:
         assert answer.json()["errors"][0]["field"] == "body.user"
 
 
+async def test_a_hosted_member_is_run_as_the_owner_says_and_all_see_it(site: Site, ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    tess = await external(site, ada, web, "tess")
+    local = {"model": "ollama:qwen3", "base_url": "http://localhost:11434/v1", "settings": {"temperature": 0}}
+    hal = made(await ada.post(f"{web}/members", json={"name": "hal", "kind": "hosted", "hosting": local}))
+    assert hal["hosting"] == {
+        "model": "ollama:qwen3", "base_url": "http://localhost:11434/v1", "tools": [],
+        "settings": {"temperature": 0.0, "top_p": None, "max_tokens": None, "timeout": 120, "window": None},
+    }  # fmt: skip
+    for member in (*(await tess.get(f"{web}/members")).json()["items"], *(await tess.get(web)).json()["members"]):
+        assert member["hosting"] == (hal["hosting"] if member["name"] == "hal" else None)
+    assert (await tess.get(f"{web}/members/hal")).json() == hal
+    assert (await tess.get(f"{web}/members/me")).json()["hosting"] is None
+    assert (await ada.patch(f"{web}/members/hal", json={"role": "writer"})).json()["hosting"] == hal["hosting"]
+    assert (await ada.patch(f"{web}/members/hal", json={"hosting": {}})).json()["hosting"]["model"] == "default"
+    assert (await ada.patch(f"{web}/members/hal", json={"hosting": None})).json()["hosting"] is None
+    refused(await tess.patch(f"{web}/members/hal", json={"hosting": {}}), 403, "forbidden")
+
+
+async def test_what_no_member_is_run_with_is_named(ada: httpx.AsyncClient) -> None:
+    web = await squad(ada)
+    made(await ada.post(f"{web}/members", json={"name": "tess"}))
+    hal = {"name": "hal", "kind": "hosted"}
+    made(await ada.post(f"{web}/members", json=hal))
+    for field, hosting in {
+        "model": {"model": "a\x00b"},
+        "api_key": {"api_key": "secret"},
+        "base_url": {"base_url": "http://me:secret@localhost"},
+        "settings.temperature": {"settings": {"temperature": 3}},
+        "tools.0.url": {"tools": [{"name": "x", "url": "file:///etc/passwd"}]},
+    }.items():
+        answer = await ada.patch(f"{web}/members/hal", json={"hosting": hosting})
+        refused(answer, 422, "invalid")
+        assert answer.json()["errors"][0]["field"] == f"body.hosting.{field}"
+        assert "secret" not in answer.text
+    for answer in (
+        await ada.post(f"{web}/members", json={"name": "new", "hosting": {}}),
+        await ada.patch(f"{web}/members/tess", json={"hosting": {}}),
+        await ada.post("/squads", json={"name": "new", "hosting": {}}),
+    ):
+        refused(answer, 422, "invalid")
+        assert answer.json()["errors"][0]["field"] == "body.hosting"
+    assert [member["hosting"] for member in (await ada.get(web)).json()["members"]] == [None] * 3
+
+
 async def test_a_name_is_taken_once_in_a_squad(ada: httpx.AsyncClient) -> None:
     web = await squad(ada)
     made(await ada.post(f"{web}/members", json={"name": "tess"}))

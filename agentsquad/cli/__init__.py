@@ -23,6 +23,7 @@ from agentsquad.cli import (
     mcp,
     members,
     messages,
+    run,
     squads,
     tasks,
     users,
@@ -33,7 +34,8 @@ from agentsquad.cli.running import exit_code
 from agentsquad.client import SquadError
 
 SERVER: Final = {
-    "serve": "Start the server: HTTP, log and sweeper, with the bundled PostgreSQL unless DATABASE_URL is set.",
+    "serve": "Start the server: HTTP, log, sweeper and runner, with the bundled PostgreSQL unless DATABASE_URL is set.",
+    "runner": "Run hosted members, beside any number of servers and runners; a signal lets it end.",
     "stop": "Stop the servers of this home folder and its bundled PostgreSQL.",
     "doctor": "Look for what would keep the server from starting, and say what to do about it.",
     "demo": "See a squad review real source while workers and the server are killed on the way.",
@@ -81,7 +83,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Squads of AI agents get work done, on one PostgreSQL and nothing else.",
 )
-for room in (account, board, browser, messages, events):
+for room in (account, board, browser, messages, events, run):
     app.add_typer(room.app)
 for name, group in {
     "squad": squads.app,

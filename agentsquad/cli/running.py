@@ -137,9 +137,11 @@ async def run(
             answer = await said
             _say(answer, as_json)
             return int(answer.code)
+        code = 0
         async for answer in said:
             _say(answer, as_json, line=True)
-    return 0
+            code = answer.code
+    return code
 
 
 def _say(answer: Answer, as_json: bool, *, line: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""One attempt of a hosted member: what the journal says is due next is done, step by step, until the attempt is over."""
+"""One attempt of a hosted member: what the journal says is due is done, step by step, until the attempt is over."""
 
 import asyncio
 import contextlib
@@ -57,7 +57,7 @@ class House:
     on_text: Callable[[Holder, str], None]
 
 
-class Over(Exception):  # noqa: N818  (it is no error)
+class Over(Exception):
     """The attempt has ended, and nothing is left to do."""
 
 
@@ -218,17 +218,18 @@ class Attempt:
 
     async def _call(self, call: Call, toolsets: Toolsets) -> None:
         """Make a call that the model wants, once."""
-        name, content = call.part.tool_name, {"answer": call.answer, "index": call.index}
+        name = call.part.tool_name
+        content: dict[str, Any] = {"answer": call.answer, "index": call.index}
         try:
             arguments = call.part.args_as_dict(raise_if_invalid=True)
         except ValueError:
-            refused = {"arguments": call.part.args_as_json_str(), "result": "invalid: the arguments are no JSON object."}
-            await self._journal.record("tool", content | refused | {"error": True}, name)
+            content |= {"arguments": call.part.args_as_json_str()}
+            await self._refuse(name, content, "invalid: the arguments are no JSON object.")
             return
         content |= {"arguments": conversations.clean(arguments)}
         reason = stalls.repeats(self._journal.own, name, content["arguments"])
         if reason:
-            await self._journal.record("tool", content | {"result": f"not done: {reason}", "error": True}, name)
+            await self._refuse(name, content, f"not done: {reason}")
             await self._stall(reason)
         tool = TOOLS.get(name)
         if tool and self._kind in tool.kinds:
@@ -239,8 +240,10 @@ class Attempt:
             if not await self._journal.end(Outcome(content | {"result": result, "error": failed})):
                 raise Over
         else:
-            refused = {"result": f"not_found: you have no tool {name}.", "error": True}
-            await self._journal.record("tool", content | refused, name)
+            await self._refuse(name, content, f"not_found: you have no tool {name}.")
+
+    async def _refuse(self, name: str, content: dict[str, Any], why: str) -> None:
+        await self._journal.record("tool", content | {"result": why, "error": True}, name)
 
     async def _act(self, tool: Tool, content: dict[str, Any]) -> None:
         """Call a tool of the squad's; what it refuses is its result."""
@@ -250,12 +253,11 @@ class Attempt:
             await self._journal.act(tool.name, content | ends, lambda session: tool.call(session, self._holder, given))
         except ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-            await self._journal.record("tool", content | {"result": f"invalid: {said}", "error": True}, tool.name)
+            await self._refuse(tool.name, content, f"invalid: {said}")
         except (LostClaim, Overloaded):
             raise
         except SquadError as error:
-            refused = {"result": f"{error.code}: {error.detail}", "error": True}
-            await self._journal.record("tool", content | refused, tool.name)
+            await self._refuse(tool.name, content, f"{error.code}: {error.detail}")
         else:
             if tool.ends:
                 raise Over

@@ -1,7 +1,7 @@
 """What a model is to hear and what is to be done next, folded from the journal, which is all the state there is."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -97,14 +97,13 @@ def clean(value: Any) -> Any:
     return value
 
 
-def _heard(steps: Sequence[Step]) -> Iterable[Step]:
+def _heard(steps: Sequence[Step]) -> list[Step]:
+    others = [step for step in steps if step.kind != "summary"]
     summaries = [step for step in steps if step.kind == "summary" and step.state == "finished"]
     if not summaries:
-        return steps
+        return others
     last = summaries[-1]
-    first = next(step for step in steps if step.kind == "prompt")
-    rest = (step for step in steps if step.step > last.content["up_to"] and step.kind != "summary")
-    return [first, last, *rest]
+    return [others[0], last, *(step for step in others if step.step > last.content["up_to"])]
 
 
 def _returns(

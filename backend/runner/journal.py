@@ -83,7 +83,8 @@ class Journal:
         page = Steps(items=[], next=0)
         while page.next is not None:
             read = functools.partial(reads.json, steps.page, actor, squad, number, page.next, limits.PAGE)
-            page = Steps.model_validate_json(await self.patiently(read) or '{"items":[]}')
+            found = await self.patiently(read)
+            page = Steps.model_validate_json(found) if found else Steps(items=[])
             self._steps += page.items
 
     async def quiet(self) -> int:
@@ -138,13 +139,7 @@ class Journal:
     async def end(self, outcome: Outcome) -> bool:
         """End the step that was begun last; False: the attempt was over before."""
         step = self._steps[-1]
-        outcome = Outcome(
-            conversations.clean(outcome.content),
-            outcome.state,
-            outcome.input_tokens,
-            outcome.output_tokens,
-            outcome.cost,
-        )
+        outcome = dataclasses.replace(outcome, content=conversations.clean(outcome.content))
         live = await self._transact(steps.end, self._holder.claim, step.step, outcome)
         state = outcome.state if live else "unknown"
         self._steps[-1] = step.model_copy(update={"state": state, "content": outcome.content})

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import Uuid, cast, func, or_, select
+from sqlalchemy import Text, Uuid, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -42,7 +42,9 @@ def live(squads: list[UUID], claims: list[str]) -> AnySelect:
         squads: for each claim its squad.
         claims: their handles.
     """
-    given = func.unnest(cast(squads, ARRAY(Uuid)), claims).table_valued("squad_id", "claim", name="given")
+    given = func.unnest(cast(squads, ARRAY(Uuid)), cast(claims, ARRAY(Text))).table_valued(
+        "squad_id", "claim", name="given"
+    )
     held = given.render_derived()
     handle = func.concat(Task.number, "/", Task.attempt)
     return (

@@ -1,0 +1,118 @@
+"""`asq run`: a squad of a template takes a task in plain words, and one watches until its result is there."""
+
+import contextlib
+import math
+import re
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Annotated, Final
+
+import typer
+from rich.text import Text
+
+from agentsquad.cli import events, hosting, plans, words
+from agentsquad.cli.running import Answer, verb
+from agentsquad.client import AsyncClient, Conflict, Invalid, checked
+from agentsquad.schemas import limits
+from agentsquad.schemas.budgets import BudgetNew
+from agentsquad.schemas.events import Event
+from agentsquad.schemas.hosting import Hosting
+from agentsquad.schemas.squads import Squad, SquadNew
+from agentsquad.schemas.tasks import Task, TaskNew
+
+app = typer.Typer()
+LEAD: Final = "lead"
+ENDED: Final = ("done", "failed", "cancelled")
+SLUG: Final = 40  # characters of a name that is made of the words
+
+
+@verb(app, "run")
+async def run(
+    client: AsyncClient,
+    template: Annotated[str, typer.Argument(help="What the squad is made from; see `asq template list`.")],
+    request: Annotated[str, typer.Argument(metavar="WORDS", help="What is to be done; @FILE, - reads.")],
+    model: hosting.Model = None,
+    base_url: hosting.BaseUrl = None,
+    name: Annotated[str | None, typer.Option(help="What the squad is called; by default after the words.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Dollars that it may spend.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens that it may spend.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Don't wait for the result.")] = False,
+) -> AsyncIterator[Answer]:
+    """Give a squad of hosted members a task in plain words, and watch it until the result is there."""
+    text = (plans.text(request) or "").strip()
+    title = words.line(text)[: limits.TITLE]
+    if not title:
+        raise Invalid("invalid", "WORDS can't be empty; say what is to be done.")
+    how = hosting.made({"model": model, "base_url": base_url}, Hosting())
+    squad = await _made(client, template, how, name, _slug(title) or template)
+    async with AsyncClient(client.url, squad=str(squad.id), patience=math.inf) as own:
+        if cost is not None or tokens is not None:
+            await own.set_budget(checked(BudgetNew, cost=cost, tokens=tokens))
+        roles = [member.role for member in squad.members if member.hosting]
+        role = LEAD if LEAD in roles else roles[0]
+        new = checked(TaskNew, title=title, description=text if text != title else "", role=role)
+        (task,) = (await own.create_tasks([new])).items
+        yield Answer(task, Text(_begun(squad, task)))
+        if not detach:
+            async for answer in _watched(own, squad, task):
+                yield answer
+
+
+async def _watched(client: AsyncClient, squad: Squad, task: Task) -> AsyncIterator[Answer]:
+    async with contextlib.aclosing(client.feed(0)) as feed:
+        async for event in feed:
+            if _is_told(event):
+                yield Answer(event, events.view(event))
+            if event.kind == "task.created" and event.data.assignee and _is_person(squad, event.data.assignee):
+                answer = f"asq answer --squad {squad.name} {event.task} TEXT"
+                yield Answer(None, Text(f"{event.data.assignee} is asked; say: {answer}", style="yellow"))
+            if event.task == task.number and getattr(event.data, "status", None) in ENDED:
+                break
+            if event.task == task.number and event.kind == "task.blocked":
+                yield Answer(None, Text(words.plain((await client.why(task.number)).sentence), style="yellow"))
+    ended = await client.task(task.number)
+    if ended.status == "done":
+        yield Answer(ended, Text(f"\n{words.words(ended.result)}"))
+    else:
+        yield Answer(ended, Text(words.plain(ended.why), style="red"), code=1)
+
+
+def _is_told(event: Event) -> bool:
+    """Whether it is worth a line: what somebody does at a task, but not each thing that is written down of it."""
+    if event.kind == "step.started":
+        return event.data.kind != "prompt"
+    return event.kind.startswith(("task.", "message.sent"))
+
+
+async def _made(client: AsyncClient, template: str, how: Hosting | None, name: str | None, words: str) -> Squad:
+    """The squad; a name that is made of the words gets a number where it is taken."""
+    for number in count(1):
+        called = name or (words if number == 1 else f"{words}-{number}")
+        try:
+            return await client.create_squad(checked(SquadNew, name=called, template=template, hosting=how))
+        except Conflict:
+            if name:
+                raise
+    raise AssertionError
+
+
+def _slug(text: str) -> str:
+    """The beginning of a text as a name."""
+    parts = re.findall(r"\w+", text.lower())
+    kept: list[str] = []
+    while parts and len("-".join([*kept, parts[0]])) <= SLUG:
+        kept.append(parts.pop(0))
+    return "-".join(kept)
+
+
+def _is_person(squad: Squad, name: str) -> bool:
+    return any(member.kind == "person" for member in squad.members if member.name == name)
+
+
+def _begun(squad: Squad, task: Task) -> str:
+    hosted = ", ".join(member.name for member in squad.members if member.hosting)
+    model = next(words.model(member) for member in squad.members if member.hosting)
+    return (
+        f"{squad.name}: {hosted}; model {model}. #{task.number} is theirs; Ctrl-C stops the watching, "
+        f"`asq squad pause --squad {squad.name} --now` the work."
+    )

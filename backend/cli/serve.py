@@ -20,6 +20,12 @@ from backend.core.settings import load
 
 GRACE = 5  # seconds that requests may take to end when the server stops
 BACKLOG = 2048  # connections that wait while the server starts
+# Libraries that log requests and answers. What a server of tools sends is in the errors of those in the second row, too
+# (mcp's client calls itself just so); whoever asked it is told.
+OUTSIDE = {
+    **dict.fromkeys(("anthropic", "genai-prices", "httpcore2", "httpx2", "openai"), "WARNING"),
+    **dict.fromkeys(("client", "fastmcp", "mcp.client"), "CRITICAL"),
+}
 app = typer.Typer()
 
 
@@ -80,12 +86,15 @@ def _run(application: FastAPI, server: uvicorn.Server, listening: socket.socket)
 def log_from(level: str) -> str:
     """Log to stderr what is at least that severe; answers the level of other people's loggers.
 
-    Their news of what goes well are shown only to who debugs.
+    Their news of what goes well are shown only to who debugs; what goes to models and tools, and with which key, to
+    nobody.
     """
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     others = "warning" if level == "info" else level
     for name in ("alembic", "mcp", "backend.core.pool"):  # SQLAlchemy names a pool's logger after our class
         logging.getLogger(name).setLevel(others.upper())
+    for name, least in OUTSIDE.items():
+        logging.getLogger(name).setLevel(least)
     return others
 
 

@@ -166,6 +166,12 @@ def test_the_client_knows_nothing_of_the_server() -> None:
     assert found(imports_of("backend"), modules("agentsquad")) == []
 
 
+def test_only_the_runner_loads_the_libraries_of_models() -> None:
+    # They take seconds to load, and what they know of keys and addresses stays in one room.
+    libraries = imports_of("anthropic", "fastmcp", "genai_prices", "httpx2", "openai", "pydantic_ai")
+    assert found(libraries, modules("agentsquad", "backend"), "backend/runner") == []
+
+
 def test_migrations_stand_alone_and_are_dated() -> None:
     versions = modules("backend/migrations/versions")
     assert found(imports_of("backend", "agentsquad"), versions) == []

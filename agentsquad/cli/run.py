@@ -51,7 +51,7 @@ async def run(
         roles = [member.role for member in squad.members if member.hosting]
         role = LEAD if LEAD in roles else roles[0]
         new = checked(TaskNew, title=title, description=text if text != title else "", role=role)
-        (task,) = (await own.create_tasks([new])).items
+        (task,) = await own.create_tasks([new])
         yield Answer(task, Text(_begun(squad, task)))
         if not detach:
             async for answer in _watched(own, squad, task):

@@ -92,7 +92,10 @@ class Settings(BaseSettings):
         default=16, ge=1, le=1_000, description="Tasks of hosted members that a process works on at once."
     )
     SQUAD_RUNNER_PER_SQUAD: int = Field(
-        default=8, ge=1, le=1_000, description="Tasks that the hosted members of a squad hold at once, in all processes."
+        default=8,
+        ge=1,
+        le=1_000,
+        description="Tasks that the hosted members of a squad hold at once, in all processes.",
     )
 
     @field_validator("SQUAD_HOME")

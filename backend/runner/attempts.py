@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +23,7 @@ from backend.core.errors import Archived, LostClaim, NotFound, Overloaded, Squad
 from backend.operations import members, messages, squads, steps, tasks
 from backend.operations.access import ME, MemberRef
 from backend.operations.steps import Outcome
-from backend.runner import conversations, prompts, stalls, summaries
+from backend.runner import cleaning, prompts, stalls, summaries
 from backend.runner.conversations import Call
 from backend.runner.errors import ModelFailed
 from backend.runner.journal import Journal
@@ -133,20 +132,21 @@ class Attempt:
         if reason:
             await self._stall(reason)
         await self._open()
-        async with AsyncExitStack() as stack:
-            toolsets = await stack.enter_async_context(Toolsets(self._house.models, hosting.tools))
-            model = await self._house.models.resolve(hosting)
+        model = await self._house.models.resolve(hosting)
+        async with Toolsets(hosting.tools, self._database.settings) as toolsets:
+            outside = await toolsets.definitions()
+            self._instructions += prompts.absent(toolsets.absent)
             while True:
-                await self._step(hosting, model, toolsets)
+                await self._step(hosting, model, toolsets, outside)
 
-    async def _step(self, hosting: Hosting, model: Model, toolsets: Toolsets) -> None:
+    async def _step(self, hosting: Hosting, model: Model, toolsets: Toolsets, outside: list[ToolDefinition]) -> None:
         """Do what is due: a call, the end, or a question to the model."""
         due = self._journal.conversation()
         if due.pending:
-            await self._call(due.pending[0], toolsets)
+            await self._call(due.pending[0], toolsets, {each.name for each in outside})
         elif due.final is None:
             await self._hear()
-            await self._ask(hosting, model, await toolsets.definitions())
+            await self._ask(hosting, model, outside)
         elif not due.final or self._kind == "review":
             await self._journal.record("prompt", {"text": prompts.EMPTY if not due.final else prompts.DECIDE})
             await self._notice_quiet()
@@ -216,7 +216,7 @@ class Attempt:
         if not await self._journal.end(question.answered(response, content)):
             raise Over
 
-    async def _call(self, call: Call, toolsets: Toolsets) -> None:
+    async def _call(self, call: Call, toolsets: Toolsets, outside: set[str]) -> None:
         """Make a call that the model wants, once."""
         name = call.part.tool_name
         content: dict[str, Any] = {"answer": call.answer, "index": call.index}
@@ -226,7 +226,7 @@ class Attempt:
             content |= {"arguments": call.part.args_as_json_str()}
             await self._refuse(name, content, "invalid: the arguments are no JSON object.")
             return
-        content |= {"arguments": conversations.clean(arguments)}
+        content |= {"arguments": cleaning.json(arguments)}
         reason = stalls.repeats(self._journal.own, name, content["arguments"])
         if reason:
             await self._refuse(name, content, f"not done: {reason}")
@@ -234,10 +234,10 @@ class Attempt:
         tool = TOOLS.get(name)
         if tool and self._kind in tool.kinds:
             await self._act(tool, content)
-        elif name in toolsets:
+        elif name in outside:
             await self._journal.begin("tool", name, content)
-            result, failed = await toolsets.call(name, arguments)
-            if not await self._journal.end(Outcome(content | {"result": result, "error": failed})):
+            result = await toolsets.call(name, arguments)
+            if not await self._journal.end(Outcome(content | {"result": result, "error": False})):
                 raise Over
         else:
             await self._refuse(name, content, f"not_found: you have no tool {name}.")

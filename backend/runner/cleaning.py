@@ -1,5 +1,6 @@
 """What comes from outside, as PostgreSQL can hold it: without NUL characters and halves of surrogate pairs."""
 
+import math
 from typing import Any
 
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
@@ -32,4 +33,6 @@ def json(value: Any) -> Any:
             return {json(name): json(each) for name, each in value.items()}
         case list():
             return [json(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
     return value

@@ -1,6 +1,5 @@
 """What a model is to hear and what is to be done next, folded from the journal, which is all the state there is."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +17,7 @@ from pydantic_ai.messages import (
 )
 
 from agentsquad.schemas.steps import Step
+from backend.runner import cleaning
 
 UNKNOWN: Final = (
     "unknown: whatever ran this call died before it ended. It may have had its effect, or a part of it, or none; "
@@ -81,20 +81,7 @@ def text(response: ModelResponse) -> str:
 
 def dumped(response: ModelResponse) -> Any:
     """An answer as the journal holds it."""
-    return clean(_RESPONSE.dump_python(response, mode="json"))
-
-
-def clean(value: Any) -> Any:
-    """The same without what PostgreSQL can't hold: NUL, halves of surrogate pairs, and what is no number."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, str):
-        return value.replace("\0", "�").encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {clean(key): clean(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [clean(each) for each in value]
-    return value
+    return cleaning.json(_RESPONSE.dump_python(response, mode="json"))
 
 
 def _heard(steps: Sequence[Step]) -> list[Step]:

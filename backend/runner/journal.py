@@ -16,7 +16,7 @@ from backend.core.database import Database
 from backend.core.errors import Overloaded
 from backend.operations import steps, tasks
 from backend.operations.steps import Outcome, StepNew
-from backend.runner import conversations
+from backend.runner import cleaning, conversations
 from backend.runner.conversations import Conversation
 from backend.runner.tools import Holder
 
@@ -109,7 +109,7 @@ class Journal:
         new = self._new("tool", name, call)
 
         async def done(session: AsyncSession) -> dict[str, Any]:
-            return call | {"result": conversations.clean(await effect(session)), "error": False}
+            return call | {"result": cleaning.json(await effect(session)), "error": False}
 
         content = await self._transact(steps.act, new, done)
         self._keep(new, "finished", content)
@@ -139,7 +139,7 @@ class Journal:
     async def end(self, outcome: Outcome) -> bool:
         """End the step that was begun last; False: the attempt was over before."""
         step = self._steps[-1]
-        outcome = dataclasses.replace(outcome, content=conversations.clean(outcome.content))
+        outcome = dataclasses.replace(outcome, content=cleaning.json(outcome.content))
         live = await self._transact(steps.end, self._holder.claim, step.step, outcome)
         state = outcome.state if live else "unknown"
         self._steps[-1] = step.model_copy(update={"state": state, "content": outcome.content})
@@ -164,7 +164,7 @@ class Journal:
         return await self.patiently(write)
 
     def _new(self, kind: str, name: str, content: Any, tokens: int = 0, cost: Decimal | None = None) -> StepNew:
-        return StepNew(self._holder.claim, self.next, kind, name, conversations.clean(content), tokens, cost)
+        return StepNew(self._holder.claim, self.next, kind, name, cleaning.json(content), tokens, cost)
 
     def _keep(self, new: StepNew, state: str, content: Any) -> None:
         step: dict[str, Any] = dict.fromkeys(Step.model_fields)

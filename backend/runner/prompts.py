@@ -41,6 +41,11 @@ def instructions(me: Mapping[str, Any], squad: str, kind: str) -> str:
     return rules + (REVIEW if kind == "review" else "") + own
 
 
+def absent(sentences: Sequence[str]) -> str:
+    """What is said of tools that the member should have, and hasn't now."""
+    return "\nOf your tools these are missing now:\n" + "\n".join(sentences) if sentences else ""
+
+
 def task(
     claim: Mapping[str, Any],
     me: Mapping[str, Any],

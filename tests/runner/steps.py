@@ -14,7 +14,7 @@ AT = datetime(2026, 11, 26, tzinfo=UTC)
 def step(number: int, kind: str, content: Any, *, state: str = "finished", attempt: int = 1, name: str = "") -> Step:
     """One step."""
     return Step(
-        step=number, attempt=attempt, member="ada", kind=kind, state=state, name=name, content=content,  # type: ignore[arg-type]  # a test may say what it likes
+        step=number, attempt=attempt, member="ada", kind=kind, state=state, name=name, content=content,
         reserved_tokens=0, reserved_cost=None, input_tokens=None, output_tokens=None, cost=None, started_at=AT,
         ended_at=None if state == "started" else AT,
     )  # fmt: skip

@@ -46,3 +46,7 @@ def test_an_answer_that_cannot_is_made_so_in_all_its_parts() -> None:
     assert [part.part_kind for part in kept.parts] == ["text", "thinking", "tool-call", "tool-call"]
     assert json.loads(stored)[0]["parts"][2]["args"] == {"a": ["\ufffd"]}
     assert kept.model_name == "m"
+
+
+def test_what_is_no_number_is_nothing() -> None:
+    assert cleaning.json({"a": [float("nan"), float("-inf"), 1.5, True, None]}) == {"a": [None, None, 1.5, True, None]}

@@ -6,7 +6,6 @@ import pytest
 from pydantic_ai.messages import ModelRequest, ModelResponse, ToolReturnPart, UserPromptPart
 
 from agentsquad.schemas.steps import Step
-from backend.runner import conversations
 from backend.runner.conversations import NOT_DONE, SUMMARY, UNKNOWN, Conversation, fold
 from tests.runner.steps import answer, prompt, step, tool
 
@@ -79,9 +78,3 @@ def test_a_summary_stands_for_what_came_before_but_the_task_stays() -> None:
     assert heard(fold(steps)) == ["told the task", f"told {SUMMARY}all of it", "said", "success new"]
     lost = step(6, "summary", {"up_to": 3}, state="unknown")
     assert len(heard(fold([*steps[:-1], lost]))) == 5
-
-
-def test_what_postgresql_cannot_hold_is_left_out() -> None:
-    assert conversations.clean({"a\0": ["\ud800x", float("nan"), 1.5, None, True]}) == {
-        "a�": ["?x", None, 1.5, None, True]
-    }

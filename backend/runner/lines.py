@@ -9,14 +9,18 @@ from agentsquad.schemas import limits
 MARK: Final = "[rehearsal]"
 PARTS: Final = 50  # tasks that are made, at most
 QUOTED: Final = 80  # characters of what is quoted
+JOINED: Final = 400  # characters of a part's result
 Context = dict[str, Any]
 
 
+def line(value: Any, length: int) -> str:
+    """A piece of text in one line, without the mark of whoever said it."""
+    return _cut(_flat(value), length)
+
+
 def quoted(value: Any, length: int = QUOTED) -> str:
-    """A piece of text in one line that ends no sentence."""
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-    text = re.sub(r"[.!?…]+(?=\s|$)", "", " ".join(text.split())).removeprefix(MARK).strip()
-    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+    """The same, so that it ends no sentence."""
+    return _cut(re.sub(r"[.!?…]+(?=\s|$)", "", _flat(value)), length)
 
 
 def title(context: Context) -> str:
@@ -44,7 +48,8 @@ def part_for(role: str, context: Context) -> Context:
 def contribution(context: Context) -> str:
     """Three sentences about a task."""
     you, before = dict(context.get("you") or {}), _several(context, "dependencies")
-    who = " ".join(filter(None, (quoted(you.get("name")), f"({quoted(you['role'])})" if you.get("role") else "")))
+    name, role = quoted(you.get("name")), quoted(you.get("role"))
+    who = f"{name} ({role})" if role and role != name else name
     known = "; ".join(
         f"#{each.get('number')} {quoted(each.get('title'))}: {quoted(each.get('result')) or 'no result'}"
         for each in before
@@ -61,7 +66,7 @@ def joined(context: Context) -> str:
     children = _several(context, "children")
     each = [
         f"- #{child.get('number')} {quoted(child.get('title'))} ({quoted(child.get('status'))}): "
-        f"{quoted(child.get('result'), 4 * QUOTED) or 'no result'}"
+        f"{line(child.get('result'), JOINED) or 'no result'}"
         for child in children
     ]
     return "\n".join([f"{MARK} “{title(context)}” in {len(children)} parts:", *each])
@@ -84,7 +89,16 @@ def waiting(context: Context) -> str:
 
 def refusal(tool: str, said: str) -> str:
     """Why it ends early."""
-    return f"{MARK} {quoted(tool)} was refused: {quoted(said, 4 * QUOTED)}."
+    return f"{MARK} {quoted(tool)} was refused: {quoted(said, JOINED)}."
+
+
+def _flat(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return " ".join(text.split()).removeprefix(MARK).strip()
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def _task(context: Context) -> Context:

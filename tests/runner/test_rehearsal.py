@@ -111,7 +111,7 @@ async def test_a_lead_makes_a_task_for_each_other_role_waits_and_joins() -> None
     for history in histories:
         assert said(await answered(history, *PLANNING)) == (
             "[rehearsal] “Build a shop” in 2 parts:\n"
-            "- #2 Backend: shop (done): It stands\n"
+            "- #2 Backend: shop (done): It stands.\n"
             "- #3 Backend: shop (failed): no result"
         )
 
@@ -155,6 +155,11 @@ async def test_a_contribution_names_what_it_builds_on() -> None:
         "It builds on #2 Backend: shop: It is there And works. "
         "No model was asked, so this stands where an answer would."
     )
+
+
+async def test_what_is_quoted_is_cut_and_shows_it() -> None:
+    text = said(await answered([prompt({"task": {"title": "long " * 100}})]))
+    assert "long…”. " in text
 
 
 async def test_a_review_is_accepted() -> None:

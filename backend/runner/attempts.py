@@ -97,7 +97,7 @@ class Attempt:
         except (Over, LostClaim):
             pass
         except ModelFailed as error:
-            await self._give_up(error.detail)
+            await self._give_up(error.detail, retry=error.passing)
         except SquadError as error:
             log.warning("#%s stopped: %s", self._holder.number, error.detail)
             await self._give_up(error.detail, retry=True)

@@ -30,12 +30,14 @@ class ModelFailed(Failure):
         detail: as above.
         calls: how many requests were made.
         paid: whether one of them may have been paid for: it was sent, and what came of it isn't known.
+        passing: whether it may pass, so that another attempt may have an answer.
     """
 
-    def __init__(self, detail: str, calls: int = 0, *, paid: bool = False) -> None:
+    def __init__(self, detail: str, calls: int = 0, *, paid: bool = False, passing: bool = False) -> None:
         super().__init__(detail)
         self.calls = calls
         self.paid = paid
+        self.passing = passing
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -107,6 +107,7 @@ async def test_what_is_no_whole_answer_is_tried_again_and_never_returned(served:
         with pytest.raises(ModelFailed) as failed:
             await asked(model, on_text=told.append)
         assert failed.value.calls == len(served.calls) == HASTE.tries
+        assert failed.value.passing
         assert failed.value.paid
         assert failed.value.detail.startswith(f"small at 127.0.0.1:{served.port} ")
         assert told[-1:] == ([""] if told else [])
@@ -152,6 +153,7 @@ async def test_what_will_not_pass_is_said_at_once(served: StandIn, status: int, 
         with pytest.raises(ModelFailed) as failed:
             await asked(model)
     assert failed.value.calls == len(served.calls) == 1
+    assert not failed.value.passing
     assert not failed.value.paid
     assert said.format(port=served.port) in failed.value.detail
     assert CANARY not in failed.value.detail

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+import sys
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Annotated, Final
@@ -68,13 +69,18 @@ async def _watched(client: AsyncClient, squad: Squad, task: Task) -> AsyncIterat
                 yield Answer(None, Text(f"{event.data.assignee} is asked; say: {answer}", style="yellow"))
             if event.task == task.number and getattr(event.data, "status", None) in ENDED:
                 break
-            if event.task == task.number and event.kind == "task.blocked":
-                yield Answer(None, Text(words.plain((await client.why(task.number)).sentence), style="yellow"))
+            if _needs_somebody(event) and not sys.stdout.isatty():
+                break  # nobody reads along who could do something about it
     ended = await client.task(task.number)
     if ended.status == "done":
         yield Answer(ended, Text(f"\n{words.words(ended.result)}"))
     else:
         yield Answer(ended, Text(words.plain(ended.why), style="red"), code=1)
+
+
+def _needs_somebody(event: Event) -> bool:
+    """Whether the server has stopped something until the owner acts; its message says what, and why."""
+    return event.kind == "message.sent" and event.data.sender is None
 
 
 def _is_told(event: Event) -> bool:

@@ -205,6 +205,24 @@ async def stall(session: AsyncSession, actor: Actor, squad: SquadRef, claim: str
     await _block(session, entered, claim, "stalled", {"reason": reason})
 
 
+async def suspend(session: AsyncSession, actor: Actor, squad: SquadRef, claim: str, reason: str) -> None:
+    """Pause a member that can't work as it is set up, give its task back, and tell the owner.
+
+    Raises:
+        LostClaim: the claim is no longer live.
+    """
+    entered = await access.enter(session, actor, squad)
+    await call(
+        session,
+        "suspend_holder(hold_task(:squad, :member, :task, :attempt, '{in_progress,in_review}'), :reason)",
+        squad=entered.squad_id,
+        member=entered.member_id,
+        task=_task(claim),
+        attempt=_attempt(claim),
+        reason=reason,
+    )
+
+
 async def _entered(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepNew) -> tuple[Entered, Step | None]:
     """The squad, locked, and the step, if this attempt has written it before.
 

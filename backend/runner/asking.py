@@ -94,7 +94,7 @@ async def ask(
         silent += complaint.silent
         wait = patience.wait(tried, complaint.wait)
         if not complaint.again or tried >= patience.tries or silent > 1 or clock() + wait > ends:
-            raise ModelFailed(complaint.sentence, tried, paid=paid, passing=complaint.again)
+            raise ModelFailed(complaint.sentence, tried, paid=paid, passing=complaint.again, setup=complaint.setup)
         await sleep(wait)
 
 

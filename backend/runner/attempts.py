@@ -97,7 +97,10 @@ class Attempt:
         except (Over, LostClaim):
             pass
         except ModelFailed as error:
-            await self._give_up(error.detail, retry=error.passing)
+            if error.setup:
+                await self._suspend(error.detail)
+            else:
+                await self._give_up(error.detail, retry=error.passing)
         except SquadError as error:
             log.warning("#%s stopped: %s", self._holder.number, error.detail)
             await self._give_up(error.detail, retry=True)
@@ -132,7 +135,11 @@ class Attempt:
         if reason:
             await self._stall(reason)
         await self._open()
-        model = await self._house.models.resolve(hosting)
+        try:
+            model = await self._house.models.resolve(hosting)
+        except ModelFailed as error:
+            await self._suspend(error.detail)
+            return
         async with Toolsets(hosting.tools, self._database.settings) as toolsets:
             outside = await toolsets.definitions()
             self._instructions += prompts.absent(toolsets.absent)
@@ -280,13 +287,17 @@ class Attempt:
         raise Over
 
     async def _give_up(self, reason: str, *, retry: bool = False) -> None:
-        """End the attempt with a reason. A review can't fail: whoever reviews is stopped, and its owner told."""
+        """End the attempt with a reason. A review can't fail: whoever reviews is paused instead."""
+        if self._kind == "review":
+            await self._suspend(reason)
+            return
         with contextlib.suppress(SquadError):  # it has ended already, or lapses
-            if self._kind == "review":
-                await self._transact(steps.stall, self._holder.claim, reason)
-            else:
-                given = FailNew(claim=self._holder.claim, reason=reason, retry=retry)
-                await self._transact(tasks.fail, self._holder.number, given)
+            given = FailNew(claim=self._holder.claim, reason=reason, retry=retry)
+            await self._transact(tasks.fail, self._holder.number, given)
+
+    async def _suspend(self, reason: str) -> None:
+        with contextlib.suppress(SquadError):
+            await self._transact(steps.suspend, self._holder.claim, reason)
 
     async def _give_back(self) -> None:
         with contextlib.suppress(SquadError):

@@ -18,11 +18,12 @@ from pydantic_ai.exceptions import (
 )
 from pydantic_ai.models import Model
 
-from backend.runner.errors import Failure, chain
+from backend.runner.errors import AddressRefused, Failure, chain
 from backend.runner.models import Endpoint
 
 AGAIN: Final = {408, 409, 425, 429}
 UNSTREAMED: Final = {400, 404, 405, 406, 415, 422, 501}  # by which one is refused that can't stream, among others
+SETUP: Final = {401, 402, 403, 404}  # the key, the account, the address or the model's name
 SENTENCES: Final = {
     401: "accepts no key",
     403: "allows this key no such call",
@@ -48,6 +49,7 @@ class Complaint:
         silent: whether the time was over.
         unstreamed: whether it may be the stream that it doesn't like.
         paid: whether it may have been paid for; what was refused, or never arrived, wasn't.
+        setup: whether it lies in how the member or the server is set up, and so befalls each call.
     """
 
     sentence: str
@@ -56,6 +58,7 @@ class Complaint:
     silent: bool = False
     unstreamed: bool = False
     paid: bool = False
+    setup: bool = False
 
 
 def about(error: Exception, model: Model, timeout: float, *, over: bool) -> Complaint:
@@ -70,7 +73,7 @@ def about(error: Exception, model: Model, timeout: float, *, over: bool) -> Comp
     who = f"{model.model_name} at {model.system}"
     ours = next((each for each in chain(error) if isinstance(each, Failure)), None)
     if ours:
-        return Complaint(ours.detail)
+        return Complaint(ours.detail, setup=isinstance(ours, AddressRefused))
     if over:
         return Complaint(
             f"{who} gave no whole answer within {timeout:g} s; raise the timeout of the member, or see what keeps it.",
@@ -80,7 +83,11 @@ def about(error: Exception, model: Model, timeout: float, *, over: bool) -> Comp
         )
     refusal = next((sentence for kind, sentence in REFUSALS if isinstance(error, kind)), None)
     if refusal:
-        return Complaint(f"{who} {refusal}.", unstreamed=isinstance(error, NotImplementedError))
+        return Complaint(
+            f"{who} {refusal}.",
+            unstreamed=isinstance(error, NotImplementedError),
+            setup=isinstance(error, ModelQuotaExceededError),
+        )
     status = next((found for each in chain(error) if (found := getattr(each, "status_code", None))), None)
     if isinstance(status, int) and isinstance(error, ModelAPIError):
         return _of_status(status, error, who, model)
@@ -104,9 +111,13 @@ def _of_status(status: int, error: ModelAPIError, who: str, model: Model) -> Com
         )
         return Complaint(sentence, again=True, wait=error.retry_after, unstreamed=unstreamed)
     if 300 <= status < 400:  # noqa: PLR2004  # as above
-        return Complaint(f"{who} sends elsewhere ({status}), where nobody goes by itself; name that address instead.")
+        return Complaint(
+            f"{who} sends elsewhere ({status}), where nobody goes by itself; name that address instead.", setup=True
+        )
     said = SENTENCES.get(status, "refuses the request")
-    return Complaint(f"{who} {said} ({status}); {_remedy(status, model)}.", unstreamed=unstreamed)
+    return Complaint(
+        f"{who} {said} ({status}); {_remedy(status, model)}.", unstreamed=unstreamed, setup=status in SETUP
+    )
 
 
 def _remedy(status: int, model: Model) -> str:

@@ -31,13 +31,17 @@ class ModelFailed(Failure):
         calls: how many requests were made.
         paid: whether one of them may have been paid for: it was sent, and what came of it isn't known.
         passing: whether it may pass, so that another attempt may have an answer.
+        setup: whether it lies in how the member or the server is set up, so that no task of this member gets one.
     """
 
-    def __init__(self, detail: str, calls: int = 0, *, paid: bool = False, passing: bool = False) -> None:
+    def __init__(
+        self, detail: str, calls: int = 0, *, paid: bool = False, passing: bool = False, setup: bool = False
+    ) -> None:
         super().__init__(detail)
         self.calls = calls
         self.paid = paid
         self.passing = passing
+        self.setup = setup
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -114,7 +114,7 @@ class Runner:
         if squads == []:
             return
         while self._free() > 0:
-            rows = await self._house.database.reads.rows(tasks.waiting, squads)
+            rows = await self._house.database.reads.rows(tasks.waiting, squads, self._settings.SQUAD_RUNNER_PER_SQUAD)
             random.shuffle(rows)  # nobody comes last each time
             claimed = [await self._claim(row["squad_id"], row["member_id"]) for row in rows[: self._free()]]
             if not any(claimed):

@@ -275,7 +275,7 @@ async def test_a_review_without_budget_is_given_back_and_its_reviewer_paused(sce
     assert not await begin(scene, review.claim, 1, by=scene.tess)
     assert (await scene.task(1)).status == "in_review"
     assert await scene.claim(scene.tess) is None
-    assert "tess, who reviewed it, is paused" in (await told(scene))[0]
+    assert "tess is paused, and #1 is given back" in (await told(scene))[0]
     assert await scene.disagreements() == []
 
 

@@ -13,11 +13,12 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls
 
 from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.members import MemberNew
+from agentsquad.schemas.squads import SquadEdit
 from agentsquad.schemas.steps import Step, Steps
 from agentsquad.schemas.tasks import Task, TaskNew, TasksMade
 from backend.core.database import Database
 from backend.live.feed import Feed
-from backend.operations import events, members, messages, steps, tasks
+from backend.operations import events, members, messages, squads, steps, tasks
 from backend.operations.access import Actor, SquadRef
 from backend.runner.attempts import House
 from backend.runner.models import Models
@@ -183,6 +184,7 @@ async def staged(database: Database) -> AsyncIterator[Stage]:
     following = asyncio.create_task(feed.run())
     try:
         await until(lambda: database.on_change is not None, PATIENCE)
+        await database.transact(squads.update, team.owner, team.squad, SquadEdit(max_tries=5))
         yield Stage(database, feed, team.owner, team.squad, Minds())
     finally:
         feed.end()

@@ -1,6 +1,7 @@
 """Hosted members at work: what their models say is done once, and whatever ends an attempt ends it in order."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.tasks import AnswerNew, CancelNew
 from backend.operations import budgets, members, messages, tasks
-from backend.runner import conversations
+from backend.runner import asking, conversations
 from backend.runner.errors import ModelFailed
-from tests.campaigns.crew import until
+from tests.campaigns.crew import eventually, until
 from tests.runner.stage import Heard, Minds, Stage
 
-TRIES = 100  # of the stage's squad
+TRIES = 5  # of the stage's squad
 
 
 async def never(_: Heard) -> str:
@@ -82,20 +83,25 @@ async def test_what_a_tool_refuses_is_told_and_the_model_may_do_better(stage: St
     assert results[4].startswith("invalid: There is no member nobody")
 
 
-@pytest.mark.parametrize("error", [ModelFailed("the key is wrong."), RuntimeError("bug")])
+@pytest.mark.parametrize(
+    ("error", "attempts", "why"),
+    [
+        (ModelFailed("it says no."), 1, "it says no"),
+        (ModelFailed("it is overloaded.", passing=True), TRIES, "it is overloaded"),
+        (RuntimeError("bug"), TRIES, "its log says more"),
+    ],
+)
 async def test_what_goes_wrong_ends_the_attempt_with_a_reason(
-    stage: Stage, error: Exception, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, error: Exception, attempts: int, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def resolve(_minds: object, _hosting: object) -> None:
+    async def ask(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Minds, "resolve", resolve)
+    monkeypatch.setattr(asking, "ask", ask)
     await stage.host("ada", lambda _: "done")
     async with stage.running():
         task = await stage.becomes(await stage.create(role="ada"), "failed")
-    defect = isinstance(error, RuntimeError)
-    assert ("its log says more" if defect else "the key is wrong") in task.why
-    assert task.attempt == (TRIES if defect else 1)
+    assert (task.attempt, why in task.why) == (attempts, True)
 
 
 async def test_a_pause_stops_the_call_at_once_and_resuming_goes_on_from_there(stage: Stage) -> None:
@@ -326,3 +332,35 @@ async def test_no_more_than_the_squad_s_share_is_held_at_once(stage: Stage) -> N
         await until(lambda: len(stage.minds.asked) == most, 10)
         await runner._look(None)
         assert len(runner._attempts) == most
+
+
+async def test_who_is_set_up_wrongly_is_paused_and_spoils_one_task_after_another_no_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = Minds.resolve
+    good = False
+
+    async def refuses(minds: Minds, hosting: Any) -> Any:
+        if not good:
+            raise ModelFailed("There is no model ada; correct the member's model.")
+        return await resolve(minds, hosting)
+
+    monkeypatch.setattr(Minds, "resolve", refuses)
+    await stage.host("ada", lambda _: "done")
+    numbers = [await stage.create(role="ada") for _ in range(3)]
+    async with stage.running() as runner:
+        await eventually(lambda: _told(stage), 10)
+        await until(lambda: not runner._attempts, 10)
+        assert [(await stage.task(number)).status for number in numbers] == ["todo"] * 3
+        told = [said for number in numbers for said in await stage.told(number)]
+        assert [re.sub(r"#\d", "#…", said) for said in told] == [
+            "ada is paused, and #… is given back: There is no model ada; correct the member's model. Then resume ada."
+        ]
+        good = True
+        await stage.do(members.resume, "ada")
+        for number in numbers:
+            await stage.becomes(number, "done")
+
+
+async def _told(stage: Stage) -> bool:
+    return "message.sent" in await stage.kinds()

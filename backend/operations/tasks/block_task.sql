@@ -31,32 +31,43 @@ BEGIN
 END $$;
 
 -- The server blocks, under the squad's lock, what a member of its own holds, and tells the owner: of a budget once
--- until its limits are set anew, else each time. Nobody does it, so no member is the actor. A review can't be blocked:
--- it is given back, and the reviewer, who would take it again at once, is paused.
+-- until its limits are set anew, else each time. Nobody does it, so no member is the actor. A review can't be blocked.
 CREATE OR REPLACE FUNCTION block_held(p_squad uuid, p_member uuid, p_number int, p_attempt int, p_on text, p_by jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    v_nobody jsonb := '{"member": null, "user": null}';
     v_told text := format('#%s stopped: %s', p_number, p_by ->> 'reason');
     t tasks := hold_task(p_squad, p_member, p_number, p_attempt, '{in_progress,in_review}');
-    m members;
 BEGIN
     IF t.status = 'in_review' THEN
-        UPDATE members SET paused_at = coalesce(paused_at, clock_timestamp())
-        WHERE squad_id = p_squad AND id = p_member RETURNING * INTO m;
-        PERFORM append_events(p_squad, v_nobody, jsonb_build_array(
-            jsonb_build_object('kind', 'member.paused', 'data', jsonb_build_object(
-                'id', m.id, 'member', m.name, 'paused_at', m.paused_at)),
-            let_go(t, 'released', p_by ->> 'reason', clock_timestamp())));
-        PERFORM tell_owner(p_squad, p_number, format('%s %s, who reviewed it, is paused; resume it.', v_told, m.name));
-    ELSE
-        PERFORM block(t, v_nobody, p_on, p_by);
-        IF p_on = 'budget' THEN
-            PERFORM tell_reached(p_squad, (p_by ->> 'budget')::int, p_number, v_told);
-        ELSE
-            PERFORM tell_owner(p_squad, p_number, v_told);
-        END IF;
+        PERFORM suspend_holder(t, p_by ->> 'reason');
+        RETURN;
     END IF;
+    PERFORM block(t, '{"member": null, "user": null}', p_on, p_by);
+    IF p_on = 'budget' THEN
+        PERFORM tell_reached(p_squad, (p_by ->> 'budget')::int, p_number, v_told);
+    ELSE
+        PERFORM tell_owner(p_squad, p_number, v_told);
+    END IF;
+END $$;
+
+-- The server pauses the member that holds a task, tells the owner, and gives the task back: what keeps this member from
+-- its work would keep it from all others, too, and it would take them one after another.
+CREATE OR REPLACE FUNCTION suspend_holder(t tasks, p_reason text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_nobody jsonb := '{"member": null, "user": null}';
+    m members;
+BEGIN
+    UPDATE members SET paused_at = clock_timestamp()
+    WHERE squad_id = t.squad_id AND id = t.holder_id AND paused_at IS NULL RETURNING * INTO m;
+    IF FOUND THEN
+        PERFORM append_events(t.squad_id, v_nobody, jsonb_build_array(
+            jsonb_build_object('kind', 'member.paused', 'data', jsonb_build_object(
+                'id', m.id, 'member', m.name, 'paused_at', m.paused_at))));
+        PERFORM tell_owner(t.squad_id, t.number, format('%s is paused, and #%s is given back: %s Then resume %s.',
+            m.name, t.number, p_reason, m.name));
+    END IF;
+    PERFORM append_events(t.squad_id, v_nobody, jsonb_build_array(
+        let_go(t, 'released', p_reason, clock_timestamp())));
 END $$;
 
 -- Lets a task go on that was blocked by a budget, past its limits, or as stalled. For the owner.

@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, cast, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, Uuid, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from backend.core.statements import AnySelect
 from backend.models import Member, Squad, Task
@@ -13,11 +14,12 @@ from backend.operations.access import Actor, SquadRef
 from backend.operations.tasks.holding import claim
 
 
-def waiting(squads: list[UUID] | None) -> AnySelect:
-    """The hosted members that find something to claim. Asked by the server itself, which runs them.
+def waiting(squads: list[UUID] | None, at_once: int) -> AnySelect:
+    """The hosted members that find something they may claim. Asked by the server itself, which runs them.
 
     Args:
         squads: where to look; None: everywhere.
+        at_once: how many tasks those of one squad may hold.
     """
     where = cast(squads, ARRAY(Uuid))
     return (
@@ -30,6 +32,7 @@ def waiting(squads: list[UUID] | None) -> AnySelect:
             Member.paused_at.is_(None),
             Squad.paused_at.is_(None),
             Squad.archived_at.is_(None),
+            _held(Squad.id.expression).correlate(Squad).scalar_subquery() < at_once,
             func.has_work(Member.squad_id, Member.id, Member.role),
         )
     )
@@ -67,12 +70,22 @@ async def claim_hosted(session: AsyncSession, actor: Actor, squad: SquadRef, at_
         NotFound: no such squad.
     """
     entered = await access.enter(session, actor, squad)
-    held = (
-        select(func.count())
-        .select_from(Task)
-        .join(Member, (Member.squad_id == Task.squad_id) & (Member.id == Task.holder_id))
-        .where(Task.squad_id == entered.squad_id, Member.kind == "hosted", Task.lease_ends_at > func.clock_timestamp())
-    )
-    if int(await session.scalar(held) or 0) >= at_once:
+    if int(await session.scalar(_held(entered.squad_id)) or 0) >= at_once:
         return None
     return await claim(session, actor, squad)
+
+
+def _held(squad_id: UUID | ColumnElement[UUID]) -> Select[int]:
+    """How many tasks the hosted members of a squad hold."""
+    holder = aliased(Member)
+    return (
+        select(func.count())
+        .select_from(Task)
+        .join(holder, (holder.squad_id == Task.squad_id) & (holder.id == Task.holder_id))
+        .where(
+            Task.squad_id == squad_id,
+            Task.holder_id.is_not(None),
+            Task.lease_ends_at > func.clock_timestamp(),
+            holder.kind == "hosted",
+        )
+    )

@@ -1,6 +1,7 @@
 """A real server as a process, and the command as one types it."""
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from agentsquad import cli, local
 from agentsquad.client import AsyncClient, Client
@@ -168,9 +170,16 @@ class Typed:
 Type = Callable[..., Typed]
 
 
+@functools.cache
+def commands() -> Any:
+    """All commands; to make them takes longer than most of them do."""
+    return typer.main.get_command(cli.app)
+
+
 @pytest.fixture
 def typed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command, in this process."""
+    all_commands = commands()
 
     def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Typed:
         with monkeypatch.context() as patch:
@@ -178,6 +187,7 @@ def typed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
                 patch.setenv(name, value)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
             patch.setattr(sys, "argv", ["asq"])
+            patch.setattr(cli, "app", all_commands)
             with pytest.raises(SystemExit) as ended:
                 cli.main(list(arguments))
         out, err = capfd.readouterr()

@@ -5,6 +5,7 @@ Both stand on a real PostgreSQL: a bundled one of the test run's own, or the one
 """
 
 import fcntl
+import gc
 import os
 import signal
 import struct
@@ -28,10 +29,19 @@ from backend.core.urls import Address
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is loaded and collected lives to the end; looking through it for garbage takes a second again and again.
+gc.disable()
+
 SCALE = int(os.environ.get("SQUAD_TEST_SCALE", "1"))
 
 # The connections to this database that somebody made; a worker that vacuums it now is PostgreSQL's own.
 ITS_CLIENTS = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what the tests themselves make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -97,7 +97,7 @@ def client(server: str, home: Path) -> AsyncClient:
 
 @dataclass(frozen=True)
 class Site:
-    """A server that the tests of a file share; each has a squad of its own on it."""
+    """A server that the tests of a folder share; each has a squad of its own on it."""
 
     url: str
     home: Path
@@ -128,9 +128,9 @@ def serving(home: Path, database_url: str, port: int = 0) -> Iterator[tuple[Site
         process.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The server of a file."""
+    """The server of a folder."""
     with new_database(server_url, template) as url, serving(tmp_path_factory.mktemp("site"), url) as (site, _):
         yield site
 

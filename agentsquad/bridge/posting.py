@@ -14,6 +14,7 @@ from httpx_sse import EventSource
 from agentsquad.bridge import messages
 from agentsquad.bridge.door import Door
 from agentsquad.bridge.messages import NO_ANSWER, Message, Refused, Said
+from agentsquad.client.certificates import trusted
 from agentsquad.client.errors import AWAY, refusal
 from agentsquad.client.wire import PAUSES
 from agentsquad.schemas import limits
@@ -54,7 +55,10 @@ class Posting:
         self._door = door
         self._tell = tell
         self._http = httpx.AsyncClient(
-            timeout=TIMEOUT, limits=httpx.Limits(max_connections=None, max_keepalive_connections=8), trust_env=False
+            timeout=TIMEOUT,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
+            verify=trusted(door.url),
+            trust_env=False,
         )
         self._version: str | None = None  # the protocol's revision, as messages that don't say it have it
 

@@ -68,7 +68,10 @@ async def loop(client: AsyncClient, how: Work, concurrency: int = 1, *, once: bo
     workers = [asyncio.create_task(_claims(client, how, running, once=once)) for _ in range(concurrency)]
     with contextlib.suppress(asyncio.CancelledError):
         try:
-            await asyncio.gather(*workers)
+            # `gather` would be over as soon as the first is, and the others then cancelled once more.
+            over, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in over:
+                worker.result()
         finally:
             await stop(*workers, listening)
 

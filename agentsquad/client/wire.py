@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel
 
 from agentsquad import profile
+from agentsquad.client.certificates import trusted
 from agentsquad.client.errors import Invalid, Unreachable, refusal
 from agentsquad.schemas import limits
 from agentsquad.schemas.squads import Squads
@@ -72,7 +73,9 @@ class Wire:
         self.timeout = timeout
         self.patience = patience
         self._squad = squad or profile.squad()
-        self._http = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=timeout, verify=trusted(self.url), trust_env=False
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """A real server as a process, and the command as one types it."""
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from agentsquad import cli, local
 from agentsquad.client import AsyncClient, Client
@@ -95,7 +97,7 @@ def client(server: str, home: Path) -> AsyncClient:
 
 @dataclass(frozen=True)
 class Site:
-    """A server that the tests of a file share; each has a squad of its own on it."""
+    """A server that the tests of a folder share; each has a squad of its own on it."""
 
     url: str
     home: Path
@@ -126,9 +128,9 @@ def serving(home: Path, database_url: str, port: int = 0) -> Iterator[tuple[Site
         process.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The server of a file."""
+    """The server of a folder."""
     with new_database(server_url, template) as url, serving(tmp_path_factory.mktemp("site"), url) as (site, _):
         yield site
 
@@ -168,9 +170,16 @@ class Typed:
 Type = Callable[..., Typed]
 
 
+@functools.cache
+def commands() -> Any:
+    """All commands; to make them takes longer than most of them do."""
+    return typer.main.get_command(cli.app)
+
+
 @pytest.fixture
 def typed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command, in this process."""
+    all_commands = commands()
 
     def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Typed:
         with monkeypatch.context() as patch:
@@ -178,6 +187,7 @@ def typed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
                 patch.setenv(name, value)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
             patch.setattr(sys, "argv", ["asq"])
+            patch.setattr(cli, "app", all_commands)
             with pytest.raises(SystemExit) as ended:
                 cli.main(list(arguments))
         out, err = capfd.readouterr()

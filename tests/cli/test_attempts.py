@@ -178,6 +178,24 @@ async def test_ctrl_c_gives_back_all_and_the_second_kills(squad: AsyncClient, st
     assert [(task.status, task.tries_left) for task in await squad.tasks()] == [("todo", 3)] * 3
 
 
+async def test_ctrl_c_leaves_each_command_its_time_though_another_has_ended(
+    squad: AsyncClient, start: Start, tmp_path: Path
+) -> None:
+    await made(squad, "a", "b")
+    tidy = tmp_path / "tidy"
+    script = (
+        f"[ $SQUAD_TASK = 1 ] || trap 'sleep 1; : > {tidy}; exit' TERM; "
+        f"echo $$ > {tmp_path}/$SQUAD_TASK; while :; do sleep 0.1; done"
+    )
+    worker = start("work", "--as", "ada", "--concurrency", "2", "--", "sh", "-c", script)
+    for number in (1, 2):
+        await until(started(tmp_path / str(number)))
+    worker.send_signal(signal.SIGINT)
+    await done(worker)
+    assert tidy.exists()
+    assert [(task.status, task.tries_left) for task in await squad.tasks()] == [("todo", 3)] * 2
+
+
 async def test_a_terminal_that_closes_gives_the_task_back(squad: AsyncClient, start: Start, tmp_path: Path) -> None:
     await made(squad, "Cart is lost")
     pid = tmp_path / "pid"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,8 +70,10 @@ ODD = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 def test_whatever_is_typed_is_no_traceback(
-    web: str, typed: Type, command: tuple[str, ...], odd: list[str], stdin: bytes
-) -> None:
+    web: str, typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...], odd: list[str], stdin: bytes,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)  # where `squad export` may write
     if {"--follow", "-f", "--watch", "-w", "--wait"} & {word.partition("=")[0] for word in odd}:
         return  # they don't end
     done = typed(*command, *odd, stdin=stdin)

@@ -1,4 +1,4 @@
-"""The command line's fixtures: a real server, for each test or for a file."""
+"""The command line's fixtures: a real server, for each test or for a folder."""
 
 from collections.abc import AsyncIterator
 
@@ -12,6 +12,6 @@ __all__ = ["asq", "client", "home", "owner_of_web", "server", "site", "start", "
 
 @pytest.fixture
 async def owner_of_web(web: str) -> AsyncIterator[AsyncClient]:
-    """The owner of a new squad with a member `ada`, on the file's server."""
+    """The owner of a new squad with a member `ada`, on the folder's server."""
     async with AsyncClient() as client:
         yield client

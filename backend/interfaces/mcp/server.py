@@ -1,5 +1,6 @@
 """The MCP server: which tools, resources and prompts there are, and how a request finds its own."""
 
+import functools
 from importlib import metadata
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from mcp_types import (
     ReadResourceRequestParams,
     ReadResourceResult,
 )
+from mcp_types import Tool as Listed
 
 from backend.interfaces.mcp import holding, members, messages, prompts, resources, tasks
 from backend.interfaces.mcp.callers import Caller
@@ -59,10 +61,16 @@ HINTS: Final[dict[CacheableMethod, CacheHint]] = {
 Context = ServerRequestContext[Any, Any]
 
 
+@functools.cache
+def _listed() -> dict[str, Listed]:
+    """How clients see the tools; made once, for a call asks for its tool's schema too."""
+    return {each.name: each.listed() for each in TOOLS}
+
+
 def create() -> Server[Any]:
     """Make the server."""
     by_name = {each.name: each for each in TOOLS}
-    listed = {each.name: each.listed() for each in TOOLS}  # schemas are made once, for they are asked for at each call
+    listed = _listed()
 
     async def list_tools(_: Context, __: object) -> ListToolsResult:
         return ListToolsResult(tools=list(listed.values()))

@@ -11,13 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from backend.core.settings import Settings
 from backend.interfaces import streams
 from tests.campaigns.serving import standing
 from tests.interfaces.dashboard.chromium import NAMELESS, PALE, Watched, chromium
 from tests.interfaces.dashboard.conftest import full_of, key_of
-from tests.interfaces.http.conftest import Site, external, listening, made, squad, tasks
+from tests.interfaces.http.conftest import Site, external, listening, made, opened, squad, tasks
 
 PAGES = ("", "/tasks/1", "/graph", "/inbox", "/members", "/feed")
 EVIL = (
@@ -36,22 +38,43 @@ COUNTING = """() => {
 }"""
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+# A browser takes longer to start than most journeys: all share it, and so the loop on which it is spoken to.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def started() -> AsyncIterator[Browser]:
     async with chromium() as browser:
         yield browser
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(started: Browser) -> AsyncIterator[Browser]:
+    """A browser in which nothing is open, before and after."""
+    yield started
+    await close(started.contexts)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(settings: Settings) -> AsyncIterator[Site]:
+    async with opened(settings) as site:
+        yield site
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def url(browser: Browser, site: Site) -> AsyncIterator[str]:
     """The address of a server, which stops after the browser has left."""
     async with listening(site.app) as url:
         yield url
-        for context in browser.contexts:
-            await context.close()
+        await close(browser.contexts)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def ada(site: Site) -> httpx.AsyncClient:
+    return await site.newcomer(await site.caller(site.key), "ada@example.com")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def owner(site: Site, ada: httpx.AsyncClient) -> httpx.AsyncClient:
     """Ada, who owns a squad with a tester."""
     await external(site, ada, await squad(ada), "tess", role="tester")
@@ -224,9 +247,10 @@ async def test_members_and_the_squad_pause_and_go_on(browser: Browser, url: str,
     assert watched.errors == []
 
 
-async def test_a_server_that_starts_anew_under_the_open_page(database_url: str, tmp_path: Path) -> None:
+async def test_a_server_that_starts_anew_under_the_open_page(
+    browser: Browser, database_url: str, tmp_path: Path
+) -> None:
     async with (
-        chromium() as browser,
         standing(tmp_path / "home", 2, DATABASE_URL=database_url) as (server, other),
         httpx.AsyncClient(base_url=other.url, timeout=30) as owner,
     ):

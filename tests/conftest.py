@@ -32,6 +32,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # What is loaded and collected lives to the end; looking through it for garbage takes a second again and again.
 gc.disable()
 
+# What runs hosted members takes a second to load, and nobody hosts any but in the tests of that.
+os.environ["SQUAD_RUNNER"] = "off"
+
 SCALE = int(os.environ.get("SQUAD_TEST_SCALE", "1"))
 
 # The connections to this database that somebody made; a worker that vacuums it now is PostgreSQL's own.
@@ -50,6 +53,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("SQUAD_", "PG")) or name == "DATABASE_URL":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SQUAD_RUNNER", "off")
     monkeypatch.setenv("SQUAD_HOME", str(tmp_path / "home"))
 
 

@@ -301,8 +301,8 @@ def functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     return {f"{noun}.{name}": each for name, each in own if not name.startswith("_")}
 
 
-# Asked by the server itself: whom a credential stands for, and where a lease is over.
-FOR_NOBODY = {"keys.user_of", "keys.member_of", "tasks.over", "events.behind"}
+# Asked by the server itself: whom a credential stands for, where a lease is over, and for whom it runs a model.
+FOR_NOBODY = {"keys.user_of", "keys.member_of", "tasks.over", "tasks.waiting", "tasks.live", "events.behind"}
 # A member or an account is compared with the actor. The owner of a squad is no member for that alone.
 CONDITION = re.compile(r"\b(members|mine|users|api_keys)(_\d+)?\.(user_)?id = :actor__(user|member)_id\b")
 
@@ -457,7 +457,7 @@ VERBS = {
 # Commands that are another verb's, or no write at all.
 OTHER_COMMANDS = {
     "login", "logout", "whoami", "use", "connect", "board", "why", "inbox", "feed", "log", "work", "mcp", "pause",
-    "resume", "squad list", "squad show", "template list", "template show", "member list", "member show",
+    "resume", "run", "squad list", "squad show", "template list", "template show", "member list", "member show",
     "member tokens", "task list", "task show", "task assign", "usage", "user list", "key list",
 }  # fmt: skip
 OTHER_TOOLS = {"whoami", "list_tasks", "get_task", "wait"}  # they read
@@ -487,6 +487,8 @@ INNER = {
     "steps.end",
     "steps.record",
     "steps.stall",
+    "steps.suspend",
+    "tasks.claim_hosted",
     "tasks.lapse",
     "tasks.renew",
     "tasks.overlapping",

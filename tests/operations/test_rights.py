@@ -67,6 +67,7 @@ steps.end                   lost  lost    yes    lost  lost   404      404   los
 steps.record                lost  lost    yes    lost  lost   404      404   lost       yes       -
 steps.act                   lost  lost    yes    lost  lost   404      404   lost       yes       -
 steps.stall                 lost  lost    yes    lost  lost   404      404   lost       yes       -
+steps.suspend               lost  lost    yes    lost  lost   404      404   lost       yes       -
 budgets.set_task            yes   -       -      -     -      404      404   -          -         -
 messages.send               yes   yes     yes    yes   yes    404      404   yes        yes       -
 messages.mark_read          -     -       -      yes   -      404      404   -          -         -
@@ -154,6 +155,7 @@ async def stage(scene: Scene) -> Stage:
             "tasks.renew": (), "tasks.retry": (3,), "tasks.block": (1, BlockNew(reason="enough")), "tasks.resume": (4,),
             "steps.begin": (StepNew("5/2", 1, "answer"),), "steps.end": ("1/1", 1, Outcome("said")),
             "steps.record": (StepNew("1/1", 2, "prompt"),), "steps.stall": ("1/1", "enough"),
+            "steps.suspend": ("1/1", "no key"),
             "steps.act": (StepNew("1/1", 2, "tool"), nothing),
             "budgets.set_squad": (BudgetNew(calls=5),), "budgets.set_task": (1, BudgetNew(calls=5)),
             "messages.send": (MessageNew(all=True, body="x"),), "messages.mark_read": ("tess", ReadNew(up_to=message)),

@@ -2,8 +2,9 @@
 
 from typing import assert_never
 
+from agentsquad import spending, steps
 from agentsquad.schemas.events import Event
-from agentsquad.schemas.events.budgets import Limits, SquadBudgetSet, TaskBudgetSet
+from agentsquad.schemas.events.budgets import SquadBudgetSet, TaskBudgetSet
 from agentsquad.schemas.events.members import (
     MemberAdded,
     MemberPaused,
@@ -105,7 +106,8 @@ def sentence(event: Event) -> str:  # noqa: PLR0911  (a case a noun)
             return _of_step(event, who, f"#{event.task}")
         case SquadBudgetSet() | TaskBudgetSet():
             whose = f"#{event.task}" if event.task else "the squad"
-            return f"{who} set the budget of {whose}: {_limits(event.data)}."
+            may = event.data
+            return f"{who} set the budget of {whose}: {spending.limits(may.cost, may.tokens, may.calls)}."
         case _:
             return _of_task(event, who, f"#{event.task}")
 
@@ -203,30 +205,32 @@ def _of_task(event: TASK, who: str, task: str) -> str:  # noqa: C901, PLR0911, P
             assert_never(event)
 
 
-def _of_step(event: StepStarted | StepEnded, who: str, task: str) -> str:
+def _of_step(event: StepStarted | StepEnded, who: str, task: str) -> str:  # noqa: PLR0911  (a case a state of a kind)
     step = event.data
-    cost = "" if step.cost is None else f" (${step.cost:.4f})"
-    verbs = {"prompt": ("", "read"), "answer": ("asks", "has the answer of"), "tool": ("calls", "called")}
-    verbs["summary"] = ("sums up with", "summed up with")
-    match step.state:
-        case "started":
-            return f"{who} {verbs[step.kind][0]} {step.name} for {task}."
-        case "finished":
-            return f"{who} {verbs[step.kind][1]} {step.name or 'its prompt'} for {task}{cost}."
-        case "failed" | "unknown":
-            how = "failed" if step.state == "failed" else "is lost"
-            return f"Step {step.step} of {who} at {task} ({step.name}) {how}."
+    price = spending.cost_of(step)
+    cost = f" (cost {price})" if price == spending.UNKNOWN else f" ({price})" if price else ""
+    said = _because(steps.line(step))
+    match step.kind, step.state:
+        case "prompt", _:
+            return f"{who} was told about {task}{said}"
+        case "tool", "unknown":
+            return f"What {step.name} did for {who} at {task} came too late, and counts for nothing."
+        case _, "unknown":
+            return f"What {step.name} answered {who} about {task} came too late, and only its cost counts{cost}."
+        case "answer", "started":
+            return f"{who} asks {step.name} about {task}."
+        case "summary", "started":
+            return f"{who} lets {step.name} sum up what was done about {task}."
+        case "tool", "started":
+            return f"{who} calls {step.name} for {task}{said}"
+        case "answer", "finished":
+            return f"{step.name} answered {who} about {task}{cost}{said}"
+        case "summary", "finished":
+            return f"{step.name} summed up what was done about {task}{cost}{said}"
+        case "tool", "finished":
+            return f"{who} called {step.name} for {task}{said}"
         case _:
-            assert_never(step.state)
-
-
-def _limits(limits: Limits) -> str:
-    given = (
-        "" if limits.cost is None else f"${limits.cost:g}",
-        "" if limits.tokens is None else f"{limits.tokens:,} tokens",
-        "" if limits.calls is None else f"{limits.calls:,} calls",
-    )
-    return ", ".join(each for each in given if each) or "no limit"
+            return f"{step.name} failed {who} at {task}{cost}{said}"
 
 
 def _because(reason: str | None) -> str:

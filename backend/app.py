@@ -19,6 +19,7 @@ from backend.interfaces.credentials import Credentials
 from backend.interfaces.dashboard import door
 from backend.interfaces.http import (
     bodies,
+    budgets,
     crowding,
     errors,
     events,
@@ -30,6 +31,7 @@ from backend.interfaces.http import (
     messages,
     sessions,
     squads,
+    steps,
     tasks,
     users,
 )
@@ -88,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(door.Door, page=door.create(app.state))
     app.add_middleware(mcp.Door, state=app.state)
     errors.install(app)
-    for room in (users, keys, sessions, exports, squads, members, messages, tasks, events, health):
+    for room in (users, keys, sessions, exports, squads, members, messages, tasks, steps, budgets, events, health):
         app.router.routes += room.router.routes  # `include_router` would build each a second time
     return app
 

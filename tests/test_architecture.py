@@ -218,7 +218,7 @@ def test_an_arrow_that_points_up_is_found(tmp_path: Path) -> None:
 
 
 # One name a noun, in every room; what is no noun of the domain, and why it is there.
-NOUNS = {"users", "squads", "members", "tasks", "messages", "events"}
+NOUNS = {"users", "squads", "members", "tasks", "messages", "events", "steps", "budgets"}
 ROOMS = {
     "agentsquad/schemas": {
         "errors": "the wire's shape of an error",
@@ -275,8 +275,12 @@ ROOMS = {
         "tools": "functions that a model calls",
     },
 }
-# Nouns of which a room has nothing to say: accounts have no page, and a member's tools only its own squad.
-WITHOUT = {"backend/interfaces/dashboard": {"users"}, "backend/interfaces/mcp": {"users", "squads", "events"}}
+# Nouns of which a room has nothing to say: accounts have no page, steps stand on their task's and budgets on the
+# members', and a member's tools have only its own squad, where only the server's own members keep a journal.
+WITHOUT = {
+    "backend/interfaces/dashboard": {"users", "steps", "budgets"},
+    "backend/interfaces/mcp": {"users", "squads", "events", "steps", "budgets"},
+}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -297,8 +301,8 @@ def functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     return {f"{noun}.{name}": each for name, each in own if not name.startswith("_")}
 
 
-# Asked by the server itself: whom a credential stands for, and where a lease is over.
-FOR_NOBODY = {"keys.user_of", "keys.member_of", "tasks.over", "events.behind"}
+# Asked by the server itself: whom a credential stands for, where a lease is over, and for whom it runs a model.
+FOR_NOBODY = {"keys.user_of", "keys.member_of", "tasks.over", "tasks.waiting", "tasks.live", "events.behind"}
 # A member or an account is compared with the actor. The owner of a squad is no member for that alone.
 CONDITION = re.compile(r"\b(members|mine|users|api_keys)(_\d+)?\.(user_)?id = :actor__(user|member)_id\b")
 
@@ -444,6 +448,8 @@ VERBS = {
     "tasks.retry": Verb("POST", f"{TASK}/retry", "retry", "task retry", "task.retried"),
     "tasks.block": Verb("POST", f"{TASK}/block", "block", "task block", "task.blocked"),
     "tasks.resume": Verb("POST", f"{TASK}/resume", "resume_task", "task resume", "task.resumed"),
+    "budgets.set_squad": Verb("PUT", f"{SQUAD}/budget", "set_budget", "budget", "squad.budget_set"),
+    "budgets.set_task": Verb("PUT", f"{TASK}/budget", "set_task_budget", "budget", "task.budget_set"),
     "messages.send": Verb("POST", f"{SQUAD}/messages", "send", "send", "message.sent", "send_message"),
     "messages.mark_read": Verb("POST", f"{MEMBER}/read", "mark_read", None, None),
     "messages.acknowledge": Verb("POST", f"{MEMBER}/ack", "ack", "ack", "message.acknowledged", "fetch_inbox"),
@@ -451,11 +457,11 @@ VERBS = {
 # Commands that are another verb's, or no write at all.
 OTHER_COMMANDS = {
     "login", "logout", "whoami", "use", "connect", "board", "why", "inbox", "feed", "log", "work", "mcp", "pause",
-    "resume", "squad list", "squad show", "template list", "template show", "member list", "member show",
-    "member tokens", "task list", "task show", "task assign", "user list", "key list",
+    "resume", "run", "squad list", "squad show", "template list", "template show", "member list", "member show",
+    "member tokens", "task list", "task show", "task assign", "usage", "user list", "key list",
 }  # fmt: skip
 OTHER_TOOLS = {"whoami", "list_tasks", "get_task", "wait"}  # they read
-# Not a caller's verbs: a part of the others, or the server's own.
+# Not a caller's verbs: a part of the others, or the server's own. Only a runner writes steps, and it is in the server.
 INNER = {
     "access.enter",
     "documents.document",
@@ -476,13 +482,20 @@ INNER = {
     "sessions.begin",
     "sessions.end",
     "sessions.exchange",
+    "steps.act",
+    "steps.begin",
+    "steps.end",
+    "steps.record",
+    "steps.stall",
+    "steps.suspend",
+    "tasks.claim_hosted",
     "tasks.lapse",
     "tasks.renew",
     "tasks.overlapping",
     "users.first",
     "users.recover",
 }
-CONSEQUENCES = {"task.unblocked", "task.lapsed", "task.stuck"}
+CONSEQUENCES = {"task.unblocked", "task.lapsed", "task.stuck", "step.started", "step.ended"}
 
 
 def commands(group: Any, *path: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from agentsquad.cli import (
     account,
     board,
     browser,
+    budgets,
     connect,
     events,
     exports,
@@ -83,7 +84,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Squads of AI agents get work done, on one PostgreSQL and nothing else.",
 )
-for room in (account, board, browser, messages, events, run):
+for room in (account, board, browser, budgets, messages, events, run):
     app.add_typer(room.app)
 for name, group in {
     "squad": squads.app,

@@ -99,15 +99,23 @@ async def list_(
 
 
 @verb(app, "show")
-async def show(client: AsyncClient, number: Number) -> Answer:
-    """A task with everything that happened to it: attempts, thread, result."""
-    task, attempts, thread = (
+async def show(
+    client: AsyncClient,
+    number: Number,
+    whole: Annotated[
+        bool, typer.Option("--steps", help="Its hosted members' steps whole, not a line of each.")
+    ] = False,
+) -> Answer:
+    """A task with everything that happened to it: attempts, thread, hosted members' steps, result."""
+    task, attempts, thread, steps = (
         await client.task(number),
         await client.attempts(number),
         await client.thread(number),
+        await client.steps(number),
     )
-    data = {"task": task, "attempts": attempts, "messages": thread}
-    return Answer(data, timeline.view(task, attempts, thread))
+    data = {"task": task, "attempts": attempts, "messages": thread, "steps": steps}
+    journal = timeline.journal(steps, whole=whole)
+    return Answer(data, timeline.view(task, attempts, thread, journal))
 
 
 @verb(app, "edit")

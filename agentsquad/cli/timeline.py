@@ -5,15 +5,19 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
+from agentsquad import spending, steps
 from agentsquad.cli import words
 from agentsquad.schemas.messages import Message
+from agentsquad.schemas.steps import Step
 from agentsquad.schemas.tasks import Attempt, Task
 
+BEGINNING = 100  # characters of a step that stand on its line
+STATES = {"started": "cyan", "finished": "green", "failed": "red", "unknown": "yellow"}
 GOOD = ("completed", "accepted")
 BAD = ("failed", "retried", "lapsed", "rejected", "cancelled")
 
 
-def view(task: Task, attempts: Sequence[Attempt], thread: Sequence[Message]) -> Text:
+def view(task: Task, attempts: Sequence[Attempt], thread: Sequence[Message], journal: Text) -> Text:
     """The whole of it."""
     text = Text()
     text.append(f"#{task.number} {words.line(task.title)}\n", "bold")
@@ -28,9 +32,47 @@ def view(task: Task, attempts: Sequence[Attempt], thread: Sequence[Message]) -> 
     text.append(f"{words.clock(task.created_at)}  made by {task.created_by or 'the server'}\n")
     for moment, said in sorted(happened, key=lambda each: each[0]):
         text.append(f"{words.clock(moment)}  ").append_text(said).append("\n")
+    text.append_text(journal)
     if task.result is not None:
         text.append("\nresult\n", "bold").append(f"{words.words(task.result).rstrip()}\n")
     text.right_crop(1)
+    return text
+
+
+def journal(done: Sequence[Step], *, whole: bool) -> Text:
+    """The steps of hosted members: a line of each with the beginning of its text, or all of them."""
+    text = Text()
+    if done:
+        text.append("\nsteps\n", "bold")
+    for step in done:
+        text.append_text(_step(step))
+        if whole:
+            for part in steps.parts(step):
+                label = f"{part.label}: " if part.label else ""
+                text.append(f"\n{label}", "bold").append(words.plain(part.text).strip())
+            text.append("\n\n")
+        else:
+            said = words.line(steps.line(step))
+            text.append(f"  {said if len(said) <= BEGINNING else f'{said[:BEGINNING].rstrip()} …'}\n")
+    return text
+
+
+def _step(step: Step) -> Text:
+    facts = (
+        f"{step.step}",
+        f"attempt {step.attempt}",
+        step.member,
+        f"{step.kind} {step.name}".rstrip(),
+    )
+    text = Text(f"{words.clock(step.started_at)}  {'  '.join(facts)}: ")
+    text.append(step.state, STATES[step.state])
+    if step.kind != "prompt":
+        ended = step.ended_at or datetime.now(UTC)
+        took = words.lasting((ended - step.started_at).total_seconds())
+        text.append(f" {'after' if step.ended_at else 'for'} {took}")
+    tokens, cost = spending.tokens_of(step), spending.cost_of(step)
+    if tokens:
+        text.append(f"  {tokens} tokens, {'cost ' if cost == spending.UNKNOWN else ''}{cost}", "dim")
     return text
 
 

@@ -1,5 +1,6 @@
 """`AsyncClient`: all that the server can be asked for."""
 
+from agentsquad.client.budgets import BudgetCalls
 from agentsquad.client.events import EventCalls
 from agentsquad.client.exports import ExportCalls
 from agentsquad.client.squads import SquadCalls
@@ -7,7 +8,7 @@ from agentsquad.client.users import UserCalls
 from agentsquad.client.working import WorkCalls
 
 
-class AsyncClient(WorkCalls, SquadCalls, ExportCalls, EventCalls, UserCalls):
+class AsyncClient(WorkCalls, SquadCalls, BudgetCalls, ExportCalls, EventCalls, UserCalls):
     """A connection to a server, as a user or as a member; use it with `async with`.
 
     Whatever it changes it changes once, also when answers get lost and calls are repeated.

@@ -1,7 +1,8 @@
 """A squad as a file: JSON lines, one for each row of every noun, in this order.
 
-`squad` (the header), `member`s by name, `task`s by number, `dependency`s, `attempt`s, `message`s, `recipient`s, the
-`event`s of the whole log, and `end`. Members stand by their names; nothing refers to anything outside of the file.
+`squad` (the header), `member`s by name, `task`s by number, `dependency`s, `attempt`s, `step`s, `budget`s, `message`s,
+`recipient`s, the `event`s of the whole log, and `end`. Members stand by their names; nothing refers to anything outside
+of the file. Files of older servers have no steps and budgets.
 """
 
 from typing import Annotated, Literal
@@ -28,10 +29,13 @@ from agentsquad.schemas.fields import (
 from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.members import Kind
 from agentsquad.schemas.squads import Squad
+from agentsquad.schemas.steps import StepKind, StepState
 from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Outcome, Status
 
 FORMAT = 1
 Count = Annotated[Whole, Field(ge=0, le=limits.NUMBER_MAX)]
+Amount = Annotated[Whole, Field(ge=0, le=limits.POSITION_MAX)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Header(Incoming):
@@ -115,6 +119,41 @@ class AttemptRow(Incoming):
     ended_at: AwareDatetime | None
 
 
+class StepRow(Incoming):
+    """A step of a hosted member. What one that is under way has reserved counts for the budgets that it belongs to."""
+
+    task: Number
+    number: Number
+    attempt: Number
+    member: Name
+    kind: StepKind
+    state: StepState
+    name: Text
+    content: Stored
+    reserved_tokens: Amount
+    reserved_cost: Dollars | None
+    input_tokens: Amount | None
+    output_tokens: Amount | None
+    cost: Dollars | None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+
+
+class BudgetRow(Incoming):
+    """What a task, or the squad (null), may spend and has spent; without what steps under way have reserved."""
+
+    task: Number | None
+    max_tokens: Amount | None
+    max_cost: Dollars | None
+    max_calls: Amount | None
+    tokens: Amount
+    cost: Dollars
+    calls: Amount
+    unpriced: Amount
+    told_at: AwareDatetime | None
+    waived: bool
+
+
 class MessageRow(Incoming):
     """A message, at the position of its event."""
 
@@ -163,6 +202,20 @@ class AttemptLine(Incoming):
     row: AttemptRow
 
 
+class StepLine(Incoming):
+    """A step's line."""
+
+    kind: Literal["step"]
+    row: StepRow
+
+
+class BudgetLine(Incoming):
+    """A budget's line."""
+
+    kind: Literal["budget"]
+    row: BudgetRow
+
+
 class MessageLine(Incoming):
     """A message's line."""
 
@@ -191,6 +244,8 @@ class Counts(Incoming):
     task: Count
     dependency: Count
     attempt: Count
+    step: Count = 0
+    budget: Count = 0
     message: Count
     recipient: Count
     event: Count
@@ -205,7 +260,17 @@ class Trailer(Incoming):
 
 
 Line = Annotated[
-    Header | MemberLine | TaskLine | DependencyLine | AttemptLine | MessageLine | RecipientLine | EventLine | Trailer,
+    Header
+    | MemberLine
+    | TaskLine
+    | DependencyLine
+    | AttemptLine
+    | StepLine
+    | BudgetLine
+    | MessageLine
+    | RecipientLine
+    | EventLine
+    | Trailer,
     Field(discriminator="kind"),
 ]
 KINDS = ("squad", *Counts.model_fields, "end")

@@ -50,4 +50,9 @@ class Step(Base):
         CheckConstraint("(state = 'started') = (ended_at IS NULL)", name="ended"),
         CheckConstraint("number > 0 AND reserved_tokens >= 0", name="positive"),
         Index("uq_steps_open", "squad_id", "task_number", unique=True, postgresql_where=text("state = 'started'")),
-    )
+        Index(
+            "ix_steps_paid", "squad_id", "member_id",
+            postgresql_include=["reserved_tokens", "reserved_cost", "input_tokens", "output_tokens", "cost"],
+            postgresql_where=text("kind IN ('answer', 'summary') AND state <> 'started'"),
+        ),
+    )  # fmt: skip

@@ -63,6 +63,26 @@ _ROWS: Final = {
         WHERE a.squad_id = $1 ORDER BY a.task_number, a.attempt
         """,
     ),
+    "step": (
+        """
+        'task', p.task_number, 'number', p.number, 'attempt', p.attempt, 'member', m.name, 'kind', p.kind,
+        'state', p.state, 'name', p.name, 'content', p.content, 'reserved_tokens', p.reserved_tokens,
+        'reserved_cost', p.reserved_cost, 'input_tokens', p.input_tokens, 'output_tokens', p.output_tokens,
+        'cost', p.cost, 'started_at', p.started_at, 'ended_at', p.ended_at
+        """,
+        """
+        steps p JOIN members m ON (m.squad_id, m.id) = (p.squad_id, p.member_id)
+        WHERE p.squad_id = $1 ORDER BY p.task_number, p.number
+        """,
+    ),
+    "budget": (
+        """
+        'task', nullif(b.task_number, 0), 'max_tokens', b.max_tokens, 'max_cost', b.max_cost,
+        'max_calls', b.max_calls, 'tokens', b.tokens, 'cost', b.cost, 'calls', b.calls, 'unpriced', b.unpriced,
+        'told_at', b.told_at, 'waived', b.waived
+        """,
+        "budgets b WHERE b.squad_id = $1 ORDER BY b.task_number",
+    ),
     "message": (
         """
         'position', w.position, 'sender', sender.name, 'to', receiver.name, 'task', w.task_number, 'body', w.body,

@@ -85,12 +85,24 @@ def page(actor: Actor, squad: SquadRef, number: int, after: int, limit: int) -> 
     )
     items = documents.array(item.c.step).label("items")
     following = case((func.count() == limit, func.max(item.c.number))).label("next")
-    listed = select(items, following).select_from(item).lateral("listed")
-    return (
-        select(listed.c["items"], listed.c.next)
-        .select_from(Task)
-        .where(Task.squad_id == access.scope(actor, squad), Task.number == number)
+    return _listed(select(items, following).select_from(item), actor, squad, number)
+
+
+def latest(actor: Actor, squad: SquadRef, number: int, before: int, limit: int) -> AnySelect:
+    """The last steps of a task before one of them, in order; `next` is the first of these if there are earlier ones."""
+    last = (
+        select(Step.number, func.step_json(_STEP.table_valued()).label("step"))
+        .where(Step.squad_id == Task.squad_id, Step.task_number == Task.number, Step.number < before)
+        .order_by(Step.number.desc())
+        .limit(limit)
+        .correlate(Task)
+        .subquery("last")
     )
+    item = select(last).order_by(last.c.number).lateral("item")
+    items = documents.array(item.c.step).label("items")
+    first = func.min(item.c.number)
+    following = case(((func.count() == limit) & (first > 1), first)).label("next")
+    return _listed(select(items, following).select_from(item), actor, squad, number)
 
 
 def quiet(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
@@ -129,6 +141,7 @@ async def end(session: AsyncSession, actor: Actor, squad: SquadRef, claim: str, 
 
     Raises:
         NotFound: no such squad.
+        LostClaim: the claim has no such step.
     """
     entered = await access.enter(session, actor, squad, archived=True)
     mine = (
@@ -138,7 +151,9 @@ async def end(session: AsyncSession, actor: Actor, squad: SquadRef, claim: str, 
         Step.attempt == _attempt(claim),
         Step.member_id == entered.member_id,
     )
-    step = (await session.scalars(select(Step).where(*mine))).one()
+    step = (await session.scalars(select(Step).where(*mine))).one_or_none()
+    if step is None:
+        raise LostClaim(f"Step {number} of #{_task(claim)} is not one of {claim}.", task=_task(claim))
     if step.state in ("finished", "failed") or (step.state == "unknown" and step.input_tokens is not None):
         return step.state != "unknown"  # it was sent again
     live = await _is_live(session, entered, claim)
@@ -220,6 +235,16 @@ async def suspend(session: AsyncSession, actor: Actor, squad: SquadRef, claim: s
         task=_task(claim),
         attempt=_attempt(claim),
         reason=reason,
+    )
+
+
+def _listed(page: AnySelect, actor: Actor, squad: SquadRef, number: int) -> AnySelect:
+    """A page of a task that the actor may see."""
+    listed = page.lateral("listed")
+    return (
+        select(listed.c["items"], listed.c.next)
+        .select_from(Task)
+        .where(Task.squad_id == access.scope(actor, squad), Task.number == number)
     )
 
 

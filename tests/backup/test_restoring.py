@@ -49,7 +49,7 @@ def test_what_was_saved_comes_back(
 ) -> None:
     url = target if migrated else empty_url
     done = asq("admin", "restore", str(saved), DATABASE_URL=url)
-    assert done.stdout.startswith("Restored 1 squads, 21 tasks and "), done
+    assert done.stdout.startswith("Restored 1 squads, 26 tasks and "), done
     assert "`asq admin key`" in done.stdout
     assert contents(url) == contents(filled)
     assert asq("admin", "migrate", DATABASE_URL=url).returncode == 0

@@ -39,7 +39,7 @@ def test_it_says_what_is_in_it_and_is_for_nobody_else(filled: str, asq: Asq, tmp
     file = tmp_path / "saved"
     done = asq("admin", "backup", str(file))
     assert re.fullmatch(
-        rf"{file}: \d\.\d MiB in \d+\.\d s; schema \w+, 1 squads, 21 tasks, \d+ events\.\n", done.stdout
+        rf"{file}: \d\.\d MiB in \d+\.\d s; schema \w+, 1 squads, 26 tasks, \d+ events\.\n", done.stdout
     ), done
     assert file.stat().st_mode & 0o777 == 0o600
     assert not list(tmp_path.glob("*.new"))

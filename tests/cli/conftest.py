@@ -101,6 +101,7 @@ class Site:
 
     url: str
     home: Path
+    database: str
 
     @property
     def key(self) -> str:
@@ -122,7 +123,7 @@ def serving(home: Path, database_url: str, port: int = 0) -> Iterator[tuple[Site
             assert process.poll() is None
             assert time.monotonic() < ends
             time.sleep(0.05)
-        yield Site(there[0][1], home), process
+        yield Site(there[0][1], home, database_url), process
     finally:
         process.kill()
         process.wait()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentsquad.client import AsyncClient, SquadError
+from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.members import MemberEdit, MemberNew
 from agentsquad.schemas.squads import SquadEdit, SquadNew
 from agentsquad.schemas.tasks import TaskEdit, TaskNew
@@ -37,8 +38,9 @@ CALLS: dict[str, list[tuple[Any, ...] | dict[str, Any]]] = {
     "accept": [(CLAIM,)], "reject": [(CLAIM, "x")], "ask": [(CLAIM, "x")], "create_attempt_token": [(CLAIM,)],
     "answer": [(12, "x")], "update_task": [(12, TaskEdit())], "add_dependency": [(12, 4)],
     "remove_dependency": [(12, 4)], "cancel": [(12,)], "retry": [(12,)], "block": [(12, "x")], "resume_task": [(12,)],
-    "feed": [()], "join": [()], "work": [()], "create_link": [()], "export_squad": [()],
-    "import_squad": [(Path(__file__),)],
+    "steps": [(12,)], "usage": [()], "task_usage": [(12,)], "set_budget": [(BudgetNew(),)],
+    "set_task_budget": [(12, BudgetNew())], "feed": [()], "join": [()], "work": [()], "create_link": [()],
+    "export_squad": [()], "import_squad": [(Path(__file__),)],
 }  # fmt: skip
 
 

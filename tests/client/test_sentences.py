@@ -23,6 +23,23 @@ FACTS = STATE | {
 TESS = {"id": ID, "member": "tess"}
 NEW = {"id": ID, "name": "tess", "kind": "external", "role": "tester", "instructions": "", "user": None}
 HOSTING = {"model": "x\ny", "base_url": "http://localhost"}
+STEP: dict[str, Any] = {
+    "step": 4, "attempt": 3, "member": "ada", "kind": "answer", "state": "finished", "name": "m:x", "content": None,
+    "reserved_tokens": 900, "reserved_cost": 0.05, "input_tokens": 30, "output_tokens": 4, "cost": 0.0042,
+    "started_at": AT, "ended_at": AT,
+}  # fmt: skip
+ASKED = STEP | {"state": "started", "input_tokens": None, "output_tokens": None, "cost": None, "ended_at": None}
+ANSWER = {
+    "message": {
+        "parts": [
+            {"part_kind": "text", "content": "Two\nparts."},
+            {"part_kind": "tool-call", "tool_name": "create_tasks", "args": "{}"},
+        ]
+    }
+}
+CALL = {"kind": "tool", "name": "send", "cost": None, "content": {"arguments": {"to": "tess"}, "result": "sent"}}
+PROMPT = {"kind": "prompt", "name": "", "cost": None, "content": {"text": "Go."}}
+SUMMARY = {"kind": "summary", "content": {"text": "So far.", "up_to": 3}}
 SOURCE = {"id": ID, "name": "web", "exported_at": AT, "last": 7, "sha256": "00"}
 # Of each kind some data, and what they say; `ada` does it, and #12 is the task.
 SAID: list[tuple[str, dict[str, Any], str]] = [
@@ -75,6 +92,27 @@ SAID: list[tuple[str, dict[str, Any], str]] = [
     ("task.retried", STATE, "ada opened #12 again."),
     ("task.blocked", STATE | {"status": "blocked", "reason": "money"}, "ada blocked #12: money"),
     ("task.resumed", STATE, "ada let #12 go on."),
+    ("squad.budget_set", {"tokens": 200_000, "cost": 5, "calls": 100},
+     "ada set the budget of #12: $5.00, 200,000 tokens, 100 calls."),
+    ("task.budget_set", {"tokens": None, "cost": None, "calls": None}, "ada set the budget of #12: no limit."),
+    ("step.started", ASKED, "ada asks m:x about #12."),
+    ("step.started", ASKED | SUMMARY | {"content": None}, "ada lets m:x sum up what was done about #12."),
+    ("step.started", ASKED | CALL | {"content": {"arguments": {}}}, "ada calls send for #12: {}"),
+    ("step.ended", STEP | PROMPT, "ada was told about #12: Go."),
+    ("step.ended", STEP, "m:x answered ada about #12 ($0.0042)."),
+    ("step.ended", STEP | {"content": ANSWER},
+     "m:x answered ada about #12 ($0.0042): Two parts. calls create_tasks {}"),
+    ("step.ended", STEP | {"content": ANSWER, "cost": None},
+     "m:x answered ada about #12 (cost unknown): Two parts. calls create_tasks {}"),
+    ("step.ended", STEP | CALL, "ada called send for #12: sent"),
+    ("step.ended", STEP | SUMMARY, "m:x summed up what was done about #12 ($0.0042): So far."),
+    ("step.ended", STEP | {"state": "failed", "content": {"error": "429"}, "cost": 0},
+     "m:x failed ada at #12 ($0.00): 429"),
+    ("step.ended", STEP | CALL | {"state": "failed"}, "send failed ada at #12: sent"),
+    ("step.ended", STEP | {"state": "unknown"},
+     "What m:x answered ada about #12 came too late, and only its cost counts ($0.0042)."),
+    ("step.ended", STEP | CALL | {"state": "unknown"},
+     "What send did for ada at #12 came too late, and counts for nothing."),
     ("message.sent", {"sender": "ada", "to": "tess", "body": "a\n\nb", "recipients": []},
      "ada wrote to tess about #12: a b"),
     ("message.sent", {"sender": None, "to": None, "body": "hm", "recipients": []}, "The server wrote about #12: hm"),
@@ -101,5 +139,7 @@ def test_each_says_what_happened(kind: str, data: dict[str, Any], said: str) -> 
 
 def test_who_it_was_and_to_whom() -> None:
     assert sentence(event("task.retried", STATE, member=None)) == "The server opened #12 again."
+    limits = {"tokens": None, "cost": None, "calls": 7}
+    assert sentence(event("squad.budget_set", limits, task=None)) == "ada set the budget of the squad: 7 calls."
     body = {"sender": "ada", "to": None, "body": "hm", "recipients": ["tess"]}
     assert sentence(event("message.sent", body, task=None)) == "ada wrote to everybody: hm"

@@ -21,6 +21,7 @@ from backend.core.settings import Settings
 from backend.models import (
     Attempt,
     Base,
+    Budget,
     Dependency,
     Event,
     Mark,
@@ -29,6 +30,7 @@ from backend.models import (
     Message,
     Recipient,
     Squad,
+    Step,
     Task,
     User,
 )
@@ -447,6 +449,8 @@ async def fill(db: AsyncSession, squad_id: UUID) -> None:
     db.add(MemberToken(squad_id=squad_id, member_id=member, digest=b"x"))
     db.add(Message(squad_id=squad_id, position=1, sender_id=member, task_number=1, body="…", sent_at=func.now()))
     await db.flush()
+    step = Step(squad_id=squad_id, task_number=1, number=1, attempt=1, member_id=member, kind="answer", state="started")
+    db.add_all([step, Budget(squad_id=squad_id, task_number=1)])
     db.add(Mark(squad_id=squad_id, name="role/", priority=0, number=1))
     db.add(Recipient(squad_id=squad_id, position=1, member_id=member))
     await db.commit()

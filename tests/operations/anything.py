@@ -3,14 +3,17 @@
 import contextlib
 import random
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskNew
 from backend.core.errors import SquadError
-from backend.operations import members
+from backend.operations import budgets, members, steps
 from backend.operations.access import Actor
+from backend.operations.steps import Outcome, StepNew
 from tests.operations.folding import State
 from tests.operations.scene import Scene
 
@@ -49,6 +52,7 @@ class Move:
 
     async def work(self) -> None:
         for held in await self.scene.claims(self.actor, self.chance.choice((None, self.number)), 2):
+            await self.journal(held.claim)
             await self.hold(self.chance.choice(("complete", "complete", "fail", "release", "ask", "keep")), held.claim)
 
     async def go_on(self) -> None:
@@ -97,6 +101,44 @@ class Move:
             await self.scene.end_lease(self.number)
             await self.scene.lapse()
 
+    async def step(self) -> None:
+        """A step of the member that acts, or what comes too late of one that was begun."""
+        begun = [step for key, step in self.tables["steps"].items() if key.startswith(f"{self.number}/")]
+        under_way = [step for step in begun if step["state"] == "started"]
+        if under_way or (begun and self.chance.random() < 0.5):
+            step = self.chance.choice(under_way or begun)
+            await self.end(f"{self.number}/{step['attempt']}", step["step"])
+        else:
+            await self.begin(f"{self.number}/{self.task['attempt'] or 1}", len(begun) + 1)
+
+    async def journal(self, claim: str) -> None:
+        """Some steps of a claim that is held."""
+        number = claim.partition("/")[0]
+        first = sum(key.startswith(f"{number}/") for key in (await self.scene.tables())["steps"]) + 1
+        for step in range(first, first + self.chance.randrange(4)):
+            if not await self.begin(claim, step) or self.chance.random() < 0.2:
+                break
+            await self.end(claim, step)
+
+    async def begin(self, claim: str, number: int) -> bool:
+        kind = self.chance.choice(("answer", "answer", "tool", "summary"))
+        cost = self.chance.choice((None, Decimal("0.125"), Decimal("0.1")))
+        new = StepNew(claim, number, kind, "m:x", None, 100, cost)
+        return await self.scene.do(steps.begin, self.actor, self.scene.squad, new)
+
+    async def end(self, claim: str, number: int) -> None:
+        state = self.chance.choice(("finished", "failed"))
+        paid = {"input_tokens": 40, "output_tokens": 2, "cost": self.chance.choice((None, Decimal("0.05")))}
+        outcome = Outcome({"text": "so"}, state, **self.chance.choice(({}, paid)))  # type: ignore[arg-type]
+        await self.scene.do(steps.end, self.actor, self.scene.squad, claim, number, outcome)
+
+    async def budget(self) -> None:
+        limits = BudgetNew(calls=self.chance.choice((None, 0, 5)), cost=self.chance.choice((None, 0.5)))
+        if self.chance.random() < 0.5:
+            await self.scene.do(budgets.set_task, self.scene.owner, self.scene.squad, self.number, limits)
+        else:
+            await self.scene.do(budgets.set_squad, self.scene.owner, self.scene.squad, limits)
+
     async def send(self) -> None:
         to = self.chance.choice(({"all": True}, {"task": self.number}, {"to": self.chance.choice(NAMES)}))
         await self.scene.send(self.actor, **to)
@@ -127,7 +169,8 @@ class Move:
 
 MOVES = (
     *[Move.create] * 2, *[Move.work] * 5, *[Move.go_on] * 3, Move.cancel, Move.retry, Move.depend, Move.answer,
-    Move.block, Move.resume, Move.lapse, Move.send, Move.rename, Move.host, Move.add, Move.pause, Move.retire,
+    *[Move.step] * 2, Move.budget, Move.block, Move.resume, Move.lapse, Move.send, Move.rename, Move.host, Move.add,
+    Move.pause, Move.retire,
 )  # fmt: skip
 
 

@@ -1,12 +1,17 @@
 """A squad in which there is something of everything."""
 
+from decimal import Decimal
+from typing import Any
+
+from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.hosting import Hosting, ModelSettings, ToolServer
 from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from agentsquad.schemas.messages import AcknowledgeNew, ReadNew
 from agentsquad.schemas.squads import SquadEdit
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskEdit, TaskNew
-from backend.operations import members, messages, squads
+from backend.operations import budgets, members, messages, squads, steps
 from backend.operations.access import ME, Actor
+from backend.operations.steps import Outcome, StepNew
 from tests.operations.scene import Scene
 
 ODD = 'quo"te, back\\slash, tab\t, line\n, \u2028, \x01, \U0001f980, \\u0000, ; DROP TABLE'
@@ -81,3 +86,52 @@ async def fill(scene: Scene) -> None:
     await scene.do(members.update, owner, squad, "hosted", MemberEdit(hosting=None))
     await scene.do(members.pause, owner, squad, "paused", PauseNew())
     await scene.do(squads.update, owner, squad, SquadEdit(lease_seconds=77))
+    await keep_journal(scene)
+
+
+async def keep_journal(scene: Scene) -> None:
+    """Steps of every kind and state, and budgets: reached, passed on purpose, above others, and of the squad."""
+    owner, ada, squad = scene.owner, scene.ada, scene.squad
+    cost = Decimal("0.0123456789")
+
+    async def begin(claim: str, number: int, kind: str = "answer", price: Decimal | None = cost) -> bool:
+        return await scene.do(steps.begin, ada, squad, StepNew(claim, number, kind, "m:x", None, 900, price))
+
+    async def end(claim: str, number: int, content: Any = ODD, tokens: int | None = 30, **more: Any) -> bool:
+        return await scene.do(steps.end, ada, squad, claim, number, Outcome(content, input_tokens=tokens, **more))
+
+    hosted = (await scene.create(*(TaskNew(title=f"hosted {n}", assignee="eda") for n in range(4))))[0].number
+    await scene.do(budgets.set_squad, owner, squad, BudgetNew(cost=1000.5, tokens=10**12))
+    await scene.do(budgets.set_task, owner, squad, hosted, BudgetNew(tokens=10**12, calls=10**6))
+    await scene.do(budgets.set_task, owner, squad, hosted, BudgetNew(tokens=10**13))
+    claim = (await scene.hold(ada, hosted)).claim
+    await scene.do(steps.record, ada, squad, StepNew(claim, 1, "prompt", content={"text": ODD}))
+    assert await begin(claim, 2)
+    assert await end(claim, 2, {"message": {"parts": [{"part_kind": "text", "content": ODD}]}}, cost=Decimal("0.001"))
+    assert await begin(claim, 3, "tool")
+    assert await end(claim, 3, {"arguments": ODD, "result": None}, None)
+    assert await begin(claim, 4, "summary", None)
+    assert await end(claim, 4, {"text": ODD, "up_to": 2}, output_tokens=5)
+    assert await begin(claim, 5)
+    assert await end(claim, 5, {"error": ODD}, None, state="failed")
+    assert await begin(claim, 6)
+    await scene.held("release", ada, claim)
+    claim = (await scene.hold(ada, hosted)).claim
+    assert await begin(claim, 7)
+    await scene.end_lease(hosted)
+    await scene.lapse()
+    assert not await end(claim, 7, cost=Decimal("0.002"), output_tokens=7)
+    claim = (await scene.hold(ada, hosted)).claim
+    await scene.create(TaskNew(title="part", parent=hosted, assignee="eda"))
+    assert await begin(claim, 8)
+    part = await scene.hold(ada, hosted + 4)
+    assert await begin(part.claim, 1, price=None)
+    for number in (hosted + 1, hosted + 2):
+        await scene.do(budgets.set_task, owner, squad, number, BudgetNew(calls=0))
+        assert not await begin((await scene.hold(ada, number)).claim, 1)
+    await scene.steer("resume", owner, hosted + 2)
+    claim = (await scene.hold(ada, hosted + 2)).claim
+    assert await begin(claim, 1)
+    assert await end(claim, 1, cost=Decimal(0))
+    await scene.complete(ada, claim)
+    await begin((await scene.hold(ada, hosted + 3)).claim, 1, "tool")

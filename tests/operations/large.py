@@ -17,6 +17,7 @@ SQUADS: Final = 2_000
 MEMBERS: Final = 20  # of a large squad; the first is its owner
 ROLES: Final = ("backend", "tester", "writer", "lead", "")
 EVENTS: Final = 5  # per task
+STEPS: Final = 500  # of the task in the middle of a large squad; each tenth one has four
 
 _PEOPLE: Final = """
 INSERT INTO users (id, email) SELECT pg_temp.id('user', n), n || '@example.com' FROM generate_series(1, {squads}) n;
@@ -78,9 +79,31 @@ WHERE abs(hashint4((m.position + ascii(right(r.name, 1)))::int)) % 7 = 0;
 """
 
 
+_JOURNAL: Final = """
+INSERT INTO steps (squad_id, task_number, number, attempt, member_id, kind, state, name, content, reserved_tokens,
+    reserved_cost, input_tokens, output_tokens, cost, ended_at)
+SELECT a.squad_id, a.task_number, n, a.attempt, a.member_id, ('{{prompt,answer,tool,answer}}'::text[])[(n - 1) % 4 + 1],
+    'finished', 'model', jsonb_build_object('text', repeat('What was said. ', 20)), 900, 0.01, 500, 50, 0.001,
+    clock_timestamp()
+FROM attempts a, generate_series(1, CASE a.task_number WHEN {each} / 2 THEN {steps} ELSE 4 END) n
+WHERE a.task_number % 10 = 0 OR a.task_number = {each} / 2;
+INSERT INTO budgets (squad_id, task_number, tokens, cost, calls)
+SELECT squad_id, CASE grouping(task_number) WHEN 0 THEN task_number ELSE 0 END,
+    550 * count(*), 0.001 * count(*), count(*)
+FROM steps WHERE kind = 'answer' GROUP BY GROUPING SETS ((squad_id, task_number), (squad_id));
+"""
+
+
 def fill(url: str, tasks: int) -> None:
     """Put that many tasks, and five times as many events, into an empty database, and let the planner know."""
-    numbers = {"large": LARGE, "squads": SQUADS, "members": MEMBERS, "events": EVENTS, "each": tasks // LARGE}
+    numbers = {
+        "large": LARGE,
+        "squads": SQUADS,
+        "members": MEMBERS,
+        "events": EVENTS,
+        "steps": STEPS,
+        "each": tasks // LARGE,
+    }
     roles = "{" + ",".join(role or '""' for role in ROLES) + "}"
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
@@ -90,7 +113,7 @@ def fill(url: str, tasks: int) -> None:
             "CREATE FUNCTION pg_temp.id(kind text, n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS "
             "$$ SELECT md5(kind || '/' || n)::uuid $$"
         )
-        for part in (_PEOPLE, _TASKS, _LOG):
+        for part in (_PEOPLE, _TASKS, _LOG, _JOURNAL):
             cursor.execute(part.format(**numbers, roles=roles))
         cursor.execute("VACUUM (ANALYZE)")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-KINDS = ("member", "task", "dependency", "attempt", "message", "recipient", "event")
+KINDS = ("member", "task", "dependency", "attempt", "step", "budget", "message", "recipient", "event")
 
 
 def repeated(file: bytes, times: int) -> Iterator[bytes]:

@@ -1,14 +1,17 @@
 from contextlib import suppress
+from decimal import Decimal
 
 import pytest
 
+from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.events import Event, Events
 from agentsquad.schemas.members import MemberEdit, PauseNew
 from agentsquad.schemas.messages import AcknowledgeNew, MessageNew
 from agentsquad.schemas.squads import SquadEdit
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskEdit, TaskNew
 from backend.core.errors import SquadError
-from backend.operations import events, members, messages, squads
+from backend.operations import budgets, events, members, messages, squads, steps
+from backend.operations.steps import Outcome, StepNew
 from tests.operations import folding
 from tests.operations.scene import Scene
 
@@ -44,6 +47,14 @@ async def lived_through(scene: Scene) -> None:
     await scene.held("release", ada, (await scene.hold(ada, 3)).claim, reason="not now")
     await scene.steer("block", owner, 3, BlockNew(reason="no money", on="budget"))
     await scene.steer("resume", owner, 3)
+    await scene.do(budgets.set_squad, owner, squad, BudgetNew(cost=5.25))
+    await scene.do(budgets.set_task, owner, squad, 2, BudgetNew(tokens=10**12, calls=2))
+    for number in (2, 3):
+        claim = (await scene.hold(ada, number)).claim
+        await scene.do(steps.begin, ada, squad, StepNew(claim, 1, "answer", "m:x", tokens=9, cost=Decimal("0.1")))
+    await scene.do(steps.end, ada, squad, "2/1", 1, Outcome("said", input_tokens=3))
+    await scene.held("release", ada, claim)
+    await scene.held("release", ada, "2/1")
     asked = await scene.ask(ada, (await scene.hold(ada, 2)).claim)
     await scene.steer("answer", owner, asked.question.number, AnswerNew(answer="because"))
     await scene.fail(ada, (await scene.hold(ada, 2)).claim, "no")

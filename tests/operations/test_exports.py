@@ -14,18 +14,20 @@ from pydantic import BaseModel
 from agentsquad.schemas.events.base import BaseEvent
 from agentsquad.schemas.exports import (
     AttemptRow,
+    BudgetRow,
     DependencyRow,
     Header,
     MemberRow,
     MessageRow,
     RecipientRow,
+    StepRow,
     TaskRow,
 )
 from backend.core.database import Database
 from backend.core.errors import Overloaded
 from backend.core.settings import Settings
 from backend.core.spools import Spools
-from backend.models import Attempt, Base, Dependency, Event, Member, Message, Recipient, Squad, Task
+from backend.models import Attempt, Base, Budget, Dependency, Event, Member, Message, Recipient, Squad, Step, Task
 from backend.operations import exports, imports
 from backend.operations.access import Actor, SquadRef
 from backend.operations.imports.reading import Reading
@@ -86,6 +88,16 @@ def same_but_for_the_import(before: bytes, after: bytes) -> None:
         assert [row for row in rows(after, kind) if row.get("number", row.get("task")) not in freed] == [
             row for row in rows(before, kind) if row.get("number", row.get("task")) not in freed
         ]
+    open_steps = [row for row in rows(before, "step") if row["state"] == "started"]
+    assert {row["task"] for row in open_steps} <= freed
+    for old, new in zip(rows(before, "step"), rows(after, "step"), strict=True):
+        ended = {"state": "unknown", "ended_at": new["ended_at"]} if old["state"] == "started" else {}
+        assert new == old | ended
+    spent = {row["task"]: row["calls"] for row in rows(before, "budget")}
+    for row in rows(after, "budget"):
+        if row["task"] is None:
+            calls = [step for step in open_steps if step["kind"] in ("answer", "summary")]
+            assert row["calls"] == spent[None] + len(calls)
     assert freed == {row["number"] for row in rows(before, "task") if row["holder"]}
     assert not [row for row in rows(after, "task") if row["holder"]]
     for old, new in zip(rows(before, "member"), rows(after, "member"), strict=True):
@@ -124,7 +136,8 @@ async def test_what_goes_out_comes_in_again(
         assert checkers.torn(checkers.state(url, there["squad"]["id"])) == []
         again = await out(other, eve, SquadRef(there["squad"]["id"], None), tmp_path)
         assert rows(again, "event")[:-1] == rows(after, "event")
-        assert rows(again, "task") == rows(after, "task")
+        for kind in ("task", "step", "budget"):
+            assert rows(again, kind) == rows(after, kind)
         await other.close()
 
 
@@ -168,6 +181,8 @@ ROWS: dict[type[Base], tuple[type[BaseModel], set[str]]] = {
     Dependency: (DependencyRow, set()),
     Attempt: (AttemptRow, set()),
     Message: (MessageRow, set()),
+    Step: (StepRow, set()),
+    Budget: (BudgetRow, {"reserved_tokens", "reserved_cost", "reserved_calls"}),
     Recipient: (RecipientRow, set()),
     Event: (BaseEvent, set()),
 }

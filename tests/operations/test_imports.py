@@ -14,6 +14,7 @@ from agentsquad.schemas import limits
 from backend.core.database import Database
 from backend.core.errors import Invalid
 from backend.operations.access import SquadRef
+from backend.operations.imports import knowing
 from tests.operations.everything import fill
 from tests.operations.scene import Scene
 from tests.operations.test_exports import back, out, scene_of, signed
@@ -200,6 +201,60 @@ WRONG: dict[str, tuple[Callable[[File], Any], str]] = {
     ),
     "a path that leads out": (put("attempt", paths=["../x"]), "paths"),
     "a lease of a second": (put("attempt", lease_seconds=1), "lease_seconds"),
+    # Steps and budgets.
+    "a step twice": (lambda f: f.insert("step", f.rows("step")[0], "step"), "it is there already"),
+    "a step at nothing": (lambda f: f.rows("step")[-1].update(task=77), "there is no task #77"),
+    "a step of nobody's": (put("step", member="rex"), "there is no member rex"),
+    "a step of no attempt": (put("step", attempt=9), "breaks the rule fk_steps"),
+    "a step of another member": (put("step", member="tess"), "is not what the log tells"),
+    "a step that is gone": (lambda f: f.drop("step", f.rows("step")[1]), "A step of #22 is not what the log tells"),
+    "a step whose event is gone": (
+        lambda f: f.rows("step")[1].update(number=99, ended_at=f.rows("step")[-1]["started_at"]),
+        "out of order",
+    ),
+    "another cost than the log tells": (
+        lambda f: f.of("step", kind="answer", state="finished").update(cost=0),
+        "A step of #22 is not what the log tells",
+    ),
+    "another content than the log tells": (put("step", content="x"), "A step of #22 is not what the log tells"),
+    "a step that nobody ended": (
+        lambda f: f.of("step", number=5, task=22).update(state="unknown"),
+        "A step of #22 is not what the log tells",
+    ),
+    "a step that nobody has lost": (
+        lambda f: f.of("step", state="started").update(state="unknown", ended_at="2026-01-01T00:00:00Z"),
+        "is not what the log tells",
+    ),
+    "a step under way of an attempt that is over": (
+        lambda f: f.of("step", state="unknown", number=6).update(state="started", ended_at=None),
+        "breaks the rule uq_steps_open",
+    ),
+    "a step without an end": (put("step", ended_at=None), "breaks the rule ck_steps_ended"),
+    "a step of less than nothing": (put("step", cost=-1), "cost"),
+    "a step of no number": (put("step", input_tokens=2**64), "input_tokens"),
+    "an event of a step of no task": (
+        lambda f: f.of("event", kind="step.ended").update(task=None),
+        "there is no task #0",
+    ),
+    "a step that only the log knows": (
+        lambda f: f.of("event", kind="step.started")["data"].update(step=99),
+        "is not what the log tells",
+    ),
+    "a budget twice": (lambda f: f.insert("budget", f.rows("budget")[0], "budget"), "it is there already"),
+    "a budget of nothing": (lambda f: f.rows("budget")[-1].update(task=77), "there is no task #77"),
+    "less than was spent": (
+        lambda f: f.of("budget", task=22).update(calls=1),
+        "What #22 has spent is not what its steps have cost",
+    ),
+    "less than the squad has spent": (put("budget", cost=0), "What the squad has spent is not what its steps have"),
+    "a price that is known": (put("budget", unpriced=0), "What the squad has spent is not"),
+    "a budget that is gone": (lambda f: f.drop("budget", f.rows("budget")[0]), "What the squad has spent is not what"),
+    "another limit than the log tells": (put("budget", max_cost=None), "The budget of the squad is not what the log"),
+    "a limit that nobody has set": (
+        lambda f: f.of("budget", task=26).update(max_calls=7),
+        "The budget of #26 is not what the log tells",
+    ),
+    "more than there are": (put("budget", tokens=2**63), "tokens"),
     "another text than was sent": (put("message", body="other"), "is not what the log tells"),
     "mail that is gone": (lambda f: f.drop("recipient", f.rows("recipient")[0]), "is not what the log tells"),
     "an answer that wasn't given": (
@@ -345,3 +400,58 @@ async def test_a_file_from_before_members_had_models_comes_in(
     made = await back(database, scene.owner, "copy", older.text(), tmp_path)
     assert made["paused"] == []
     assert {member["hosting"] for member in made["squad"]["members"]} == {None}
+
+
+async def test_what_was_under_way_is_settled_as_it_comes_in(
+    database: Database, scene: Scene, file: bytes, tmp_path: Path
+) -> None:
+    before = File(file)
+    under_way = [step for step in before.rows("step") if step["state"] == "started"]
+    assert {(step["task"], step["kind"]) for step in under_way} == {(22, "answer"), (25, "tool"), (26, "answer")}
+    made = await back(database, scene.owner, "copy", file, tmp_path)
+    after = File(await out(database, scene.owner, SquadRef(made["squad"]["id"], None), tmp_path))
+    for step in under_way:
+        now = after.of("step", task=step["task"], number=step["number"])
+        ended = after.of("attempt", task=step["task"], attempt=step["attempt"])["ended_at"]
+        assert now == step | {"state": "unknown", "ended_at": ended}
+    for task, calls, unpriced in ((None, 2, 1), (22, 2, 1), (26, 1, 1), (25, 0, 0)):
+        old, new = (next((b for b in f.rows("budget") if b["task"] == task), {}) for f in (before, after))
+        assert new.get("calls", 0) == old.get("calls", 0) + calls
+        assert new.get("unpriced", 0) == old.get("unpriced", 0) + unpriced
+    reserved = "SELECT sum(reserved_calls) + sum(reserved_tokens) + sum(reserved_cost) FROM budgets WHERE squad_id = %s"
+    with closing(psycopg2.connect(database.url)) as connection, connection.cursor() as cursor:
+        cursor.execute(reserved, (made["squad"]["id"],))
+        assert cursor.fetchall() == [(0,)]
+
+
+async def test_a_file_that_knows_no_steps_and_budgets_comes_in(
+    database: Database, scene: Scene, file: bytes, tmp_path: Path
+) -> None:
+    """As an older server has written it."""
+    old = File(file)
+    last = next(event["position"] for event in old.rows("event") if event["task"] == 22) - 1
+    for kind in ("step", "budget"):
+        for row in old.rows(kind):
+            old.drop(kind, row)
+        assert old.lines[-1]["counts"].pop(kind) == 0
+    for kind, first in (
+        ("task", 22),
+        ("attempt", 22),
+        ("message", last + 1),
+        ("recipient", last + 1),
+        ("event", last + 1),
+    ):
+        for row in old.rows(kind):
+            if row.get("number" if kind == "task" else "task" if kind == "attempt" else "position", 0) >= first:
+                old.drop(kind, row)
+    old.header["last"] = last
+    made = await back(database, scene.owner, "copy", old.text(), tmp_path)
+    assert (made["counts"]["step"], made["counts"]["budget"], made["counts"]["task"]) == (0, 0, 21)
+
+
+async def test_steps_under_way_lie_only_so_deep(
+    database: Database, scene: Scene, file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them is settled in a budget of every task above it."""
+    monkeypatch.setattr(knowing, "DEEP", 0)
+    assert "steps are under way too far below other tasks" in await refusal(database, scene, file, tmp_path)

@@ -18,7 +18,7 @@ from backend.core.database import Database
 from backend.core.errors import Reserved
 from backend.core.settings import Settings
 from backend.core.statements import ROWS, Query, Statement
-from backend.operations import events, keys, members, messages, squads, tasks
+from backend.operations import budgets, events, keys, members, messages, squads, steps, tasks
 from backend.operations.access import Actor, MemberRef, SquadRef
 from backend.operations.tasks import Wanted
 from tests.conftest import SCALE, new_database
@@ -38,6 +38,8 @@ FEW: Final = 10 + large.MEMBERS  # rows: the squad, its members, and what is ask
 SOME: Final = FEW + 3 * PAGE  # a page, and for each row one or two that belong to it
 INBOX: Final = SOME + TASKS // 200  # a page; or all of the member's own, sorted, which some samples make seem as cheap
 MESSAGES: Final = PAGE * (4 + large.MEMBERS)  # for each the names of its recipients
+JOURNAL: Final = FEW + large.STEPS  # all steps of a task
+PAID: Final = JOURNAL + EACH // 10 * 2  # each call of a model is summed
 CARDS: Final = 8 * 4 * limits.CARDS
 ASIDE: Final = ("_members", "_squads", "_users")  # by whichever index: they are small, and bounded by FEW
 MODES: Final = get_args(Mode)
@@ -128,6 +130,10 @@ READS: Final[dict[str, Frozen]] = {
         SOME,
     ),
     "tasks.questions": (tasks.questions, (ADA, SQUAD, PAGE), "ix_tasks_claim_assigned", FEW),
+    "steps.page": (steps.page, (ADA, SQUAD, EACH // 2, 100, PAGE), "pk_steps pk_tasks", SOME),
+    "steps.latest": (steps.latest, (ADA, SQUAD, EACH // 2, 400, PAGE), "pk_steps pk_tasks", JOURNAL),
+    "budgets.squad": (budgets.squad, (ADA, SQUAD), "ix_steps_paid", PAID),
+    "budgets.task": (budgets.task, (ADA, SQUAD, EACH // 2), "pk_attempts pk_steps pk_tasks", JOURNAL),
     "keys.user_of": (keys.user_of, (hashlib.sha256(b"user2").digest(),), "uq_api_keys_digest", 2),
     "keys.member_of": (
         keys.member_of,
@@ -149,10 +155,12 @@ CLAIM: Final = {
     "read_at IS NULL LIMIT": "Limit > Index Only Scan ix_recipients_unread",
 }
 HOLD: Final = {"AND number = p_number FOR NO KEY UPDATE": "LockRows > Index Scan pk_tasks"}
+LEAVE: Final = {"UPDATE steps SET state = 'unknown'": "Index Scan uq_steps_open"}
 COMPLETE: Final = HOLD | {
     "w.blocked_on = 'children'": "ix_dependencies_depends_on ix_tasks_board ix_tasks_parent pk_dependencies pk_tasks",
     "WITH stuck AS": "ix_dependencies_depends_on ix_tasks_board pk_tasks",
     "UPDATE attempts": "Index Scan pk_attempts",
+    **LEAVE,
     "coalesce(max(position), 0)": "Limit > Index Only Scan pk_events",
     "read_at IS NULL LIMIT": "Limit > Index Only Scan ix_recipients_unread",
 }
@@ -254,7 +262,7 @@ async def test_tasks_are_made_and_taken_back_by_indexes(database: Database, mode
         await watch.db.execute(text(late), {"squad": ID, "number": claim["task"]["number"]})
         await watch.told()
         assert await tasks.lapse(watch.db, ID) == 1
-        over = {"lease_ends_at <= p_now AND lease_ends_at >=": "ix_tasks_lease"}
+        over = LEAVE | {"lease_ends_at <= p_now AND lease_ends_at >=": "ix_tasks_lease"}
         assert misplanned(await watch.told(), over, FEW) == []
 
 

@@ -1,24 +1,29 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from agentsquad.schemas import budgets as budget_schemas
 from agentsquad.schemas import events as event_schemas
 from agentsquad.schemas import members as member_schemas
 from agentsquad.schemas import messages as message_schemas
 from agentsquad.schemas import squads as squad_schemas
+from agentsquad.schemas import steps as step_schemas
 from agentsquad.schemas import tasks as task_schemas
 from agentsquad.schemas import users as user_schemas
+from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.tasks import TaskNew
 from backend.core.database import Database
 from backend.core.settings import Settings
 from backend.core.statements import Query
-from backend.operations import events, keys, members, messages, squads, tasks, users
+from backend.operations import budgets, events, keys, members, messages, squads, steps, tasks, users
 from backend.operations.access import MemberRef
+from backend.operations.steps import Outcome, StepNew
 from backend.operations.tasks import Wanted
 from tests.conftest import new_database
 from tests.operations.scene import Scene, plain, play
@@ -42,6 +47,13 @@ async def fill(url: str) -> Scene:
         await scene.do(members.create_token, scene.owner, scene.squad, "tess", "laptop")
         await scene.do(messages.send, scene.ada, scene.squad, MessageNew(to="tess", body="¿see #1?"))
         await scene.do(messages.send, scene.ada, scene.squad, MessageNew(task=1, body="done"))
+        begun = StepNew("3/1", 2, "answer", "m:x", tokens=9, cost=Decimal("0.125"))
+        await scene.do(steps.record, scene.tess, scene.squad, StepNew("3/1", 1, "prompt", content={"text": "¿go?"}))
+        for number in (2, 3):
+            await scene.do(steps.begin, scene.tess, scene.squad, replace(begun, number=number))
+            given = Outcome({"message": {"parts": []}}, input_tokens=5, cost=None if number == 2 else Decimal("0.1"))
+            await scene.do(steps.end, scene.tess, scene.squad, "3/1", number, given)
+        await scene.do(budgets.set_task, scene.owner, scene.squad, 3, BudgetNew(cost=0.3, calls=2**62))
         await db.commit()
     await database.close()
     return scene
@@ -96,6 +108,14 @@ READS: list[tuple[Query, tuple[Any, ...], type[BaseModel]]] = [
     (tasks.page(), ("squad", Wanted(), 0, 50), task_schemas.Tasks),
     (tasks.page("status"), ("squad", Wanted("todo"), 0, 1), task_schemas.Tasks),
     (tasks.board, ("squad",), task_schemas.Board),
+    (steps.page, ("squad", 3, 0, 50), step_schemas.Steps),
+    (steps.page, ("squad", 3, 1, 1), step_schemas.Steps),
+    (steps.page, ("squad", 1, 0, 50), step_schemas.Steps),
+    (steps.latest, ("squad", 3, 3, 1), step_schemas.Steps),
+    (steps.latest, ("squad", 3, 3, 2), step_schemas.Steps),
+    (budgets.squad, ("squad",), budget_schemas.Usage),
+    (budgets.task, ("squad", 3), budget_schemas.TaskUsage),
+    (budgets.task, ("squad", 1), budget_schemas.TaskUsage),
     (events.after(), ("squad", 0, 50), event_schemas.Events),
     (events.after(), ("squad", 4, 2), event_schemas.Events),
 ]

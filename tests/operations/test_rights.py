@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from agentsquad.schemas.messages import AcknowledgeNew, MessageNew, ReadNew
 from agentsquad.schemas.squads import SquadEdit, SquadNew
@@ -27,8 +29,9 @@ from agentsquad.schemas.tasks import (
     WaitNew,
 )
 from backend.core.errors import Forbidden, LostClaim, NotFound, SquadError
-from backend.operations import members, messages, squads, tasks
+from backend.operations import budgets, members, messages, squads, steps, tasks
 from backend.operations.access import Actor
+from backend.operations.steps import Outcome, StepNew
 from tests.operations.scene import Scene, account
 
 # Who may do what: "yes", or what they are refused with ("-" is forbidden, "lost" is a lost claim, "404" is a squad
@@ -59,6 +62,13 @@ tasks.retry                 yes   yes     -      -     -      404      404   yes
 tasks.block                 yes   -       -      -     -      404      404   -          -         -
 tasks.resume                yes   -       -      -     -      404      404   -          -         -
 tasks.renew                 yes   yes     yes    yes   yes    404      404   yes        yes       -
+steps.begin                 lost  lost    yes    lost  lost   404      404   lost       yes       -
+steps.end                   lost  lost    yes    lost  lost   404      404   lost       yes       -
+steps.record                lost  lost    yes    lost  lost   404      404   lost       yes       -
+steps.act                   lost  lost    yes    lost  lost   404      404   lost       yes       -
+steps.stall                 lost  lost    yes    lost  lost   404      404   lost       yes       -
+steps.suspend               lost  lost    yes    lost  lost   404      404   lost       yes       -
+budgets.set_task            yes   -       -      -     -      404      404   -          -         -
 messages.send               yes   yes     yes    yes   yes    404      404   yes        yes       -
 messages.mark_read          -     -       -      yes   -      404      404   -          -         -
 messages.acknowledge        -     -       -      yes   -      404      404   -          -         -
@@ -75,9 +85,10 @@ squads.pause                yes   -       -      -     -      404      404   -  
 squads.resume               yes   -       -      -     -      404      404   -          -         -
 squads.archive              yes   -       -      -     -      404      404   -          -         -
 squads.unarchive            yes   -       -      -     -      404      404   -          -         -
+budgets.set_squad           yes   -       -      -     -      404      404   -          -         -
 """
 REFUSALS: dict[str, type[SquadError]] = {"-": Forbidden, "lost": LostClaim, "404": NotFound}
-ROOMS = {"tasks": tasks, "messages": messages, "members": members, "squads": squads}
+ROOMS = {"tasks": tasks, "messages": messages, "members": members, "squads": squads, "steps": steps, "budgets": budgets}
 
 
 def rights() -> dict[str, dict[str, str]]:
@@ -101,8 +112,15 @@ class Stage:
     given: dict[str, tuple[Any, ...]]
 
 
+async def nothing(_: AsyncSession) -> None:
+    """An effect that is none."""
+
+
 async def stage(scene: Scene) -> Stage:
-    """Set it: #1 is held, #2 free, #3 failed, #4 stalled, #5 reviewed, #6 a question to paul, #7 waits for #2."""
+    """Set it: #1 is held, #2 free, #3 failed, #4 stalled, #5 reviewed, #6 a question to paul, #7 waits for #2.
+
+    #1 has an open step.
+    """
     maker = MemberNew(name="kim")
     kim = Actor(member_id=await scene.do(members.add, scene.owner, scene.squad, maker), squad_id=scene.squad.id)
     await scene.create("held", "free", "failed", "stalled", TaskNew(title="reviewed", review=""), by=kim)
@@ -112,6 +130,7 @@ async def stage(scene: Scene) -> Stage:
     await scene.steer("block", scene.owner, 4, BlockNew(reason="enough"))
     await scene.complete(scene.paul, (await scene.hold(scene.paul, 5)).claim)
     await scene.hold(scene.ada, 5)
+    await scene.do(steps.begin, scene.ada, scene.squad, StepNew("1/1", 1, "answer"))
     message = await scene.send(scene.ada, to="tess")
     token, _ = await scene.do(members.create_token, scene.owner, scene.squad, "tess", "")
     work: dict[str, Any] = {"claim": "1/1"}
@@ -134,6 +153,11 @@ async def stage(scene: Scene) -> Stage:
             "tasks.answer": (6, AnswerNew(answer="yes")), "tasks.update": (1, TaskEdit(title="y")),
             "tasks.add_dependency": (2, 1), "tasks.remove_dependency": (7, 2), "tasks.cancel": (1, CancelNew()),
             "tasks.renew": (), "tasks.retry": (3,), "tasks.block": (1, BlockNew(reason="enough")), "tasks.resume": (4,),
+            "steps.begin": (StepNew("5/2", 1, "answer"),), "steps.end": ("1/1", 1, Outcome("said")),
+            "steps.record": (StepNew("1/1", 2, "prompt"),), "steps.stall": ("1/1", "enough"),
+            "steps.suspend": ("1/1", "no key"),
+            "steps.act": (StepNew("1/1", 2, "tool"), nothing),
+            "budgets.set_squad": (BudgetNew(calls=5),), "budgets.set_task": (1, BudgetNew(calls=5)),
             "messages.send": (MessageNew(all=True, body="x"),), "messages.mark_read": ("tess", ReadNew(up_to=message)),
             "messages.acknowledge": ("tess", AcknowledgeNew(messages=[message])),
             "members.see": (), "members.add": (MemberNew(name="new"),),

@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agentsquad.schemas.budgets import Usage
 from agentsquad.schemas.members import PauseNew, Team
 from backend.interfaces.dashboard import forms, visits
-from backend.operations import members
+from backend.operations import budgets, members
 
 NO_MEMBER: Final = "There is no such member; go on from the list of members."
 
@@ -18,7 +19,9 @@ async def team(request: Request) -> Response:
     visitor = await visits.visitor(request)
     setting = await visits.setting(visitor)
     shown = Team.model_validate_json(await visitor.read(members.team))
-    return await visits.page(visitor, setting, "members.html", team=shown.items)
+    usage = Usage.model_validate_json(await visitor.read(budgets.squad))
+    spent = {each.member: each for each in usage.members}
+    return await visits.page(visitor, setting, "members.html", team=shown.items, whole=usage.squad, spent=spent)
 
 
 async def pause(request: Request) -> Response:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from agentsquad import spending, steps
 from agentsquad.sentences import sentence
 from backend.interfaces.dashboard import words
 
@@ -45,7 +46,8 @@ _TEMPLATES: Final = Environment(
 _TEMPLATES.globals.update(static=static)
 _TEMPLATES.filters.update(
     ago=words.ago, clock=words.clock, iso=words.iso, label=words.label, lasted=words.lasted, left=words.left,
-    pretty=words.pretty, sentence=sentence,
+    pretty=words.pretty, sentence=sentence, parts=steps.parts, line=steps.line, cost=spending.cost,
+    amounts=spending.amounts, tokens_of=spending.tokens_of, cost_of=spending.cost_of, limits=spending.limits,
 )  # fmt: skip
 
 

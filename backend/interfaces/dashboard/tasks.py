@@ -10,14 +10,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agentsquad.schemas import limits
+from agentsquad.schemas.budgets import TaskUsage
 from agentsquad.schemas.messages import Message, MessageNew, Messages
+from agentsquad.schemas.steps import Steps
 from agentsquad.schemas.tasks import AnswerNew, Attempt, Attempts, CancelNew, Relatives, Task
 from backend.interfaces.dashboard import forms, visits
 from backend.interfaces.dashboard.visits import Setting, Visitor
-from backend.operations import messages, tasks
+from backend.operations import budgets, messages, steps, tasks
 
 RELATIVES: Final = 100  # tasks of each relation that are shown
 THREAD: Final = 5  # pages of a thread that are shown
+LONG: Final = 10_000  # characters of a part of a step that are shown
 ENDED: Final = ("done", "failed", "cancelled")
 
 
@@ -56,10 +59,13 @@ async def one(request: Request) -> Response:
     visitor = await visits.visitor(request)
     number = visitor.number()
     setting = await visits.setting(visitor)
-    task, attempts, relatives, (thread, more) = await asyncio.gather(
+    before = min(visits.position(request, "before") or limits.NUMBER_MAX, limits.NUMBER_MAX)
+    task, attempts, relatives, journal, usage, (thread, more) = await asyncio.gather(
         visitor.value(tasks.get, number),
         visitor.read(tasks.attempts, number, missing=visits.NO_TASK),
         visitor.read(tasks.relatives, number, RELATIVES, missing=visits.NO_TASK),
+        visitor.read(steps.latest, number, before, limits.PAGE, missing=visits.NO_TASK),
+        visitor.read(budgets.task, number, missing=visits.NO_TASK),
         _thread(visitor, number),
     )
     whole = Task.model_validate_json(task)
@@ -72,6 +78,10 @@ async def one(request: Request) -> Response:
         timeline=timeline(Attempts.model_validate_json(attempts).items, thread),
         more=more,
         relatives=Relatives.model_validate_json(relatives).items,
+        steps=Steps.model_validate_json(journal),
+        newest=before == limits.NUMBER_MAX,
+        spent=TaskUsage.model_validate_json(usage).task,
+        long=LONG,
     )
 
 

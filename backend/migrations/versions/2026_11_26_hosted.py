@@ -60,6 +60,11 @@ def upgrade() -> None:
         "uq_steps_open", "steps", ["squad_id", "task_number"],
         unique=True, postgresql_where=sa.text("state = 'started'"),
     )  # fmt: skip
+    op.create_index(
+        "ix_steps_paid", "steps", ["squad_id", "member_id"],
+        postgresql_include=["reserved_tokens", "reserved_cost", "input_tokens", "output_tokens", "cost"],
+        postgresql_where=sa.text("kind IN ('answer', 'summary') AND state <> 'started'"),
+    )  # fmt: skip
     op.create_table(
         "budgets",
         sa.Column("squad_id", sa.Uuid(), nullable=False),

@@ -14,6 +14,7 @@ class Graph:
 
     def __init__(self) -> None:
         self._waiting = bytearray(1)  # whether a task waits for its children, by number
+        self._depth: array[int] = array("i", [0])  # how many tasks are above one, by number
         self._from: array[int] = array("i")
         self._to: array[int] = array("i")
         self._given = (0, 0)  # a task, and how many dependencies it has so far
@@ -26,15 +27,21 @@ class Graph:
         """
         self._waiting.append(task.blocked_on == "children")
         if task.parent is None:
+            self._depth.append(0)
             return
         if task.parent >= task.number:
             raise ValueError(f"there is no parent #{task.parent} before it")
+        self._depth.append(self._depth[task.parent] + 1)
         if self._waiting[task.parent] and task.status not in ENDED:
             self._connect(task.parent, task.number)
 
     def has(self, number: int) -> bool:
         """Whether there is such a task."""
         return 1 <= number < len(self._waiting)
+
+    def depth(self, number: int) -> int:
+        """How many tasks a task is a part of."""
+        return self._depth[number]
 
     def connect(self, number: int, other: int) -> None:
         """A task depends on another one.

@@ -2,16 +2,27 @@
 
 from array import array
 from bisect import bisect_left
-from typing import Any
+from typing import Any, Final
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.events import Event
-from agentsquad.schemas.exports import AttemptRow, DependencyRow, Header, MemberRow, MessageRow, RecipientRow, TaskRow
+from agentsquad.schemas.exports import (
+    AttemptRow,
+    BudgetRow,
+    DependencyRow,
+    Header,
+    MemberRow,
+    MessageRow,
+    RecipientRow,
+    StepRow,
+    TaskRow,
+)
 from backend.operations.access import ME
 from backend.operations.imports.graph import Graph
 from backend.operations.imports.telling import Telling, short
 
-Row = MemberRow | TaskRow | DependencyRow | AttemptRow | MessageRow | RecipientRow
+Row = MemberRow | TaskRow | DependencyRow | AttemptRow | StepRow | BudgetRow | MessageRow | RecipientRow
+DEEP: Final = 1_000_000  # tasks above those with a step under way, each counted for each: all have a budget to settle
 
 
 class Knowing:
@@ -23,6 +34,7 @@ class Knowing:
         self.telling = Telling()
         self._messages: array[int] = array("q")
         self._graph = Graph()
+        self._above = 0  # tasks above those with a step under way
         self._last: tuple[Any, ...] = ()  # key of the line before, of the same kind
 
     def begin(self) -> None:
@@ -46,6 +58,14 @@ class Knowing:
                 self._in_order(row.task, row.attempt)
                 self._task(row.task)
                 self._named(row.member)
+            case StepRow():
+                self._in_order(row.task, row.number)
+                self._task(row.task)
+                self._named(row.member)
+                self._under_way(row)
+            case BudgetRow():
+                self._in_order(row.task or 0)
+                self._task(row.task)
             case MessageRow():
                 self._in_order(row.position)
                 self._task(row.task)
@@ -61,7 +81,7 @@ class Knowing:
     def event(self, event: Event) -> None:
         """The next event."""
         self._follows(event.position)
-        self._task(event.task or (0 if event.kind.startswith("task.") else None))
+        self._task(event.task or (0 if event.kind.startswith(("task.", "step.")) else None))
         self.telling.tell(event)
 
     def circular(self) -> int | None:
@@ -96,6 +116,12 @@ class Knowing:
             self.owner = row.name
         digests = {"instructions": short(row.instructions), "hosting": short(row.hosting)}
         self.members[row.name] = row.model_copy(update=digests)
+
+    def _under_way(self, row: StepRow) -> None:
+        if row.state == "started":
+            self._above += self._graph.depth(row.task)
+            if self._above > DEEP:
+                raise ValueError("steps are under way too far below other tasks")
 
     def _named(self, *names: str | None) -> None:
         for name in names:

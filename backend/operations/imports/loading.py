@@ -59,6 +59,36 @@ SELECT :squad, r.task, r.attempt, r.kind, m.id, r.lease_seconds, r.paths, r.outc
 JOIN members m ON m.squad_id = :squad AND m.name = r.member
 WHERE i.kind = 'attempt' ORDER BY i.line
 """
+_STEPS: Final = f"""
+INSERT INTO steps (squad_id, task_number, number, attempt, member_id, kind, state, name, content, reserved_tokens,
+    reserved_cost, input_tokens, output_tokens, cost, started_at, ended_at)
+SELECT :squad, r.task, r.number, r.attempt, m.id, r.kind, r.state, r.name, r.content, r.reserved_tokens,
+    r.reserved_cost, r.input_tokens, r.output_tokens, r.cost, r.started_at, r.ended_at
+{_OF}(task int, number int, attempt int, member text, kind text, state text, name text, content jsonb,
+    reserved_tokens bigint, reserved_cost numeric, input_tokens bigint, output_tokens bigint, cost numeric,
+    started_at timestamptz, ended_at timestamptz)
+JOIN members m ON m.squad_id = :squad AND m.name = r.member
+WHERE i.kind = 'step' ORDER BY i.line
+"""
+_BUDGETS: Final = f"""
+INSERT INTO budgets (squad_id, task_number, max_tokens, max_cost, max_calls, tokens, cost, calls, unpriced, told_at,
+    waived)
+SELECT :squad, coalesce(r.task, 0), r.max_tokens, r.max_cost, r.max_calls, r.tokens, r.cost, r.calls, r.unpriced,
+    r.told_at, r.waived
+{_OF}(task int, max_tokens bigint, max_cost numeric, max_calls bigint, tokens bigint, cost numeric, calls bigint,
+    unpriced bigint, told_at timestamptz, waived boolean)
+WHERE i.kind = 'budget' ORDER BY i.line
+"""
+# The end of its attempt settles it, as everywhere.
+_RESERVED: Final = """
+INSERT INTO budgets (squad_id, task_number, reserved_calls, reserved_tokens, reserved_cost)
+SELECT :squad, b.number, count(*), sum(s.reserved_tokens), sum(coalesce(s.reserved_cost, 0))
+FROM steps s CROSS JOIN LATERAL unnest(budgets_of(s.squad_id, s.task_number)) AS b(number)
+WHERE s.squad_id = :squad AND s.state = 'started' AND s.kind IN ('answer', 'summary')
+GROUP BY b.number
+ON CONFLICT (squad_id, task_number) DO UPDATE SET reserved_calls = excluded.reserved_calls,
+    reserved_tokens = excluded.reserved_tokens, reserved_cost = excluded.reserved_cost
+"""
 _MESSAGES: Final = f"""
 INSERT INTO messages (squad_id, position, sender_id, member_id, task_number, body, sent_at)
 SELECT :squad, r.position, sender.id, receiver.id, r.task, r.body, r.sent_at
@@ -81,7 +111,9 @@ SELECT :squad, r.position, r.kind, r.at,
 {_OF}("position" bigint, kind text, at timestamptz, actor jsonb, task int, attempt int, data jsonb)
 WHERE i.kind = 'event' ORDER BY i.line
 """
-_ROWS: Final = (_TASKS, _DEPENDENCIES, _ATTEMPTS, _MESSAGES, _RECIPIENTS, _EVENTS)
+_ROWS: Final = (
+    _TASKS, _DEPENDENCIES, _ATTEMPTS, _STEPS, _BUDGETS, _RESERVED, _MESSAGES, _RECIPIENTS, _EVENTS
+)  # fmt: skip
 
 
 async def lay_out(session: AsyncSession, reading: Reading) -> None:

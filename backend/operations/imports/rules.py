@@ -4,6 +4,7 @@ Constraints hold for each row; these are about rows together, and about the log.
 breaks it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
@@ -36,7 +37,7 @@ _TOLD: Final = """(
     FROM (
         SELECT DISTINCT ON (v.key) v.key, v.value
         FROM events e CROSS JOIN LATERAL jsonb_each(e.data) v
-        WHERE e.squad_id = t.squad_id AND e.task = t.number AND e.kind LIKE 'task.%'
+        WHERE e.squad_id = t.squad_id AND e.task = t.number AND e.kind LIKE 'task.%' AND e.kind <> 'task.budget_set'
             AND v.key <> ALL ('{squad,assignee,holder,created_by,kind,lease_seconds,paths,outcome,reason,ended}')
         ORDER BY v.key, e.position DESC) f)"""
 _ENDED: Final = """EXISTS (
@@ -49,6 +50,52 @@ _BEGUN: Final = """EXISTS (
     AND (e.kind = 'task.claimed' AND e.data ->> 'kind' = a.kind OR e.kind = 'task.completed' AND a.kind = 'work')
     AND CAST(e.data ->> 'lease_seconds' AS int) IS NOT DISTINCT FROM a.lease_seconds
     AND coalesce(e.data -> 'paths', '[]') = to_jsonb(a.paths))"""
+# The last that the log tells of each step; that one under way has ended with its attempt is told of no step.
+_STEPS: Final = """
+SELECT coalesce(s.task_number, told.task)
+FROM (
+    SELECT task, CAST(data ->> 'step' AS int) AS number, max(position) AS position
+    FROM events WHERE squad_id = :squad AND kind IN ('step.started', 'step.ended') GROUP BY 1, 2
+) told
+FULL JOIN (SELECT * FROM steps WHERE squad_id = :squad) s ON (s.task_number, s.number) = (told.task, told.number)
+LEFT JOIN events e ON e.squad_id = :squad AND e.position = told.position
+LEFT JOIN attempts a ON (a.squad_id, a.task_number, a.attempt) = (s.squad_id, s.task_number, s.attempt)
+WHERE NOT coalesce(a.member_id = s.member_id AND e.attempt = s.attempt AND (
+    e.data - 'member' = step_json(s) - 'member' AND (s.state <> 'started' OR a.ended_at IS NULL)
+    OR e.data ->> 'state' = 'started' AND s.state = 'unknown' AND s.ended_at = a.ended_at
+    AND e.data - '{member,state,ended_at}'::text[] = step_json(s) - '{member,state,ended_at}'::text[]), false)"""
+# A task's budget is what its own steps have cost, and what the budgets of its parts say; the squad's is all steps'.
+_SPENT: Final = """
+SELECT t.number
+FROM (SELECT number, parent FROM tasks WHERE squad_id = :squad UNION ALL SELECT 0, NULL) t
+LEFT JOIN budgets b ON b.squad_id = :squad AND b.task_number = t.number
+LEFT JOIN (
+    SELECT coalesce(task_number, 0) AS number, count(*) AS calls,
+        sum(coalesce(input_tokens + coalesce(output_tokens, 0), reserved_tokens)) AS tokens,
+        sum(coalesce(cost, CASE WHEN input_tokens IS NULL THEN reserved_cost END, 0)) AS cost,
+        count(*) FILTER (WHERE cost IS NULL AND (input_tokens IS NOT NULL OR reserved_cost IS NULL)) AS unpriced
+    FROM steps WHERE squad_id = :squad AND kind IN ('answer', 'summary') AND state <> 'started'
+    GROUP BY GROUPING SETS ((task_number), ())
+) own ON own.number = t.number
+LEFT JOIN (
+    SELECT c.parent AS number, sum(b.calls) AS calls, sum(b.tokens) AS tokens, sum(b.cost) AS cost,
+        sum(b.unpriced) AS unpriced
+    FROM tasks c JOIN budgets b ON (b.squad_id, b.task_number) = (c.squad_id, c.number)
+    WHERE c.squad_id = :squad AND c.parent IS NOT NULL GROUP BY c.parent
+) parts ON parts.number = t.number
+WHERE (coalesce(b.calls, 0), coalesce(b.tokens, 0), coalesce(b.cost, 0), coalesce(b.unpriced, 0)) <> (
+    coalesce(own.calls, 0) + coalesce(parts.calls, 0), coalesce(own.tokens, 0) + coalesce(parts.tokens, 0),
+    coalesce(own.cost, 0) + coalesce(parts.cost, 0), coalesce(own.unpriced, 0) + coalesce(parts.unpriced, 0))"""
+_LIMITS: Final = """
+SELECT coalesce(b.task_number, told.number)
+FROM (
+    SELECT DISTINCT ON (coalesce(task, 0)) coalesce(task, 0) AS number, data
+    FROM events WHERE squad_id = :squad AND kind IN ('squad.budget_set', 'task.budget_set')
+    ORDER BY coalesce(task, 0), position DESC
+) told
+FULL JOIN (SELECT * FROM budgets WHERE squad_id = :squad) b ON b.task_number = told.number
+WHERE (b.max_tokens, b.max_cost, b.max_calls) IS DISTINCT FROM (CAST(told.data ->> 'tokens' AS bigint),
+    CAST(told.data ->> 'cost' AS numeric), CAST(told.data ->> 'calls' AS bigint))"""
 _SENT: Final = """
 SELECT coalesce(e.position, w.position)
 FROM (SELECT * FROM events WHERE squad_id = :squad AND kind = 'message.sent') e
@@ -72,12 +119,12 @@ class Rule:
 
     Args:
         sentence: what is wrong where it doesn't hold.
-        of: what the number is: a task's, or a position of the log.
+        of: what the number is: a task's, a budget's (0 is the squad's), or a position of the log.
         query: the numbers for which it doesn't hold.
     """
 
     sentence: str
-    of: Literal["task", "event"]
+    of: Literal["task", "budget", "event"]
     query: str
 
 
@@ -104,6 +151,9 @@ RULES: Final = (
         f"SELECT a.task_number FROM attempts a WHERE a.squad_id = :squad AND NOT ({_BEGUN} "  # noqa: S608  (constants)
         f"AND (a.ended_at IS NULL OR {_ENDED}))",
     ),
+    Rule("A step of #{} is not what the log tells", "task", _STEPS),
+    Rule("What {} has spent is not what its steps have cost", "budget", _SPENT),
+    Rule("The budget of {} is not what the log tells", "budget", _LIMITS),
     Rule("The message at position {} is not what the log tells", "event", _SENT),
     Rule("The message at position {} was acknowledged, and the log doesn't tell so", "event", _ACKNOWLEDGED),
 )
@@ -118,5 +168,12 @@ async def hold(session: AsyncSession, squad_id: UUID, reading: Reading) -> None:
     for rule in RULES:
         number = await session.scalar(text(f"{rule.query} LIMIT 1"), {"squad": squad_id})
         if number is not None:
-            line = reading.first[rule.of] + number - 1
-            raise refuse(line, f"{rule.sentence.format(number)}.")
+            raise refuse(*_place(rule, number, reading.first))
+
+
+def _place(rule: Rule, number: int, first: Mapping[str, int]) -> tuple[int, str]:
+    """The line, and what is said of it."""
+    if rule.of == "budget":
+        line = first["task"] + number - 1 if number else first.get("budget", first["event"])
+        return line, f"{rule.sentence.format(f'#{number}' if number else 'the squad')}."
+    return first[rule.of] + number - 1, f"{rule.sentence.format(number)}."

@@ -1,6 +1,8 @@
 """The page's visitors, without a browser: cookies are kept, and requests say where they come from."""
 
 import re
+from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ from tests.interfaces.http.conftest import (  # noqa: F401  (fixtures)
     squad,
     tasks,
 )
+from tests.operations import journal
 
 HOST = "http://squads.test"
 OURS = {"Origin": HOST, "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
@@ -41,6 +44,12 @@ async def tab(site: Site, ada: httpx.AsyncClient) -> httpx.AsyncClient:  # noqa:
     return await logged_in(site, ada)
 
 
+async def worked(site: Site, owner: httpx.AsyncClient, claim: str, said: str, **more: Any) -> None:  # noqa: F811  (a fixture's name)
+    """Let tess, who holds a task of the squad, do what a hosted member does."""
+    of_squad, of_tess = [(await owner.get(f"/squads/web{path}")).json()["id"] for path in ("", "/members/tess")]
+    await journal.keep(site.app.state.database, UUID(of_squad), UUID(of_tess), claim, said, **more)
+
+
 async def full_of(site: Site, ada: httpx.AsyncClient, evil: str) -> list[str]:  # noqa: F811  (fixtures' names)
     """A squad with a text in each field that takes one; the pages that show it."""
     web = await squad(ada)
@@ -52,6 +61,7 @@ async def full_of(site: Site, ada: httpx.AsyncClient, evil: str) -> list[str]:  
     claim = (await tess.post(f"{web}/tasks/claim")).json()["items"][0]["claim"]
     await tess.post(f"{web}/tasks/1/fail", json={"claim": claim, "reason": evil, "retry": True})
     claim = (await tess.post(f"{web}/tasks/claim")).json()["items"][0]["claim"]
+    await worked(site, ada, claim, evil)
     await tess.post(f"{web}/tasks/1/complete", json={"claim": claim, "result": {evil: evil}})
     for to in ({"task": 1}, {"all": True}, {"to": "owner"}):
         made(await tess.post(f"{web}/messages", json={"body": evil, **to}))

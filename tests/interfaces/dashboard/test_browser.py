@@ -18,7 +18,7 @@ from backend.core.settings import Settings
 from backend.interfaces import streams
 from tests.campaigns.serving import standing
 from tests.interfaces.dashboard.chromium import NAMELESS, PALE, Watched, chromium
-from tests.interfaces.dashboard.conftest import full_of, key_of
+from tests.interfaces.dashboard.conftest import full_of, key_of, worked
 from tests.interfaces.http.conftest import Site, external, listening, made, opened, squad, tasks
 
 PAGES = ("", "/tasks/1", "/graph", "/inbox", "/members", "/feed")
@@ -178,6 +178,25 @@ async def test_a_task_is_read_written_to_cancelled_and_opened_again(
     assert (await owner.post("/squads/web/tasks/1/heartbeat", json={"claim": claim})).status_code == 409
     await page.get_by_role("link", name="#2 two").click()
     await expect(page.locator("h1")).to_have_text("#2 two")
+    assert watched.errors == []
+
+
+async def test_steps_come_by_themselves_and_what_is_open_stays_open(
+    browser: Browser, url: str, site: Site, owner: httpx.AsyncClient
+) -> None:
+    await tasks(owner, "/squads/web", "one")
+    watched = await visit(browser, url, owner, "/tasks/1")
+    page = watched.page
+    claim = await claimed(owner, 1)
+    await worked(site, owner, claim, "look around. " * 30)
+    await expect(page.locator("#step-7")).to_contain_text("started")
+    whole = page.locator("#step-2-whole .text").first
+    await expect(whole).to_be_hidden()
+    await page.locator("#step-2-whole summary").click()
+    await expect(whole).to_be_visible()
+    await as_tess(owner, "/tasks/1/release", {"claim": claim})
+    await expect(page.locator("#step-7")).to_contain_text("unknown")
+    await expect(whole).to_be_visible()
     assert watched.errors == []
 
 
@@ -358,11 +377,14 @@ async def test_five_hundred_tasks_and_one_that_moves(browser: Browser, url: str,
     assert 0 < changed < 30
 
 
-async def test_a_phone_scrolls_no_page_sideways(browser: Browser, url: str, owner: httpx.AsyncClient) -> None:
+async def test_a_phone_scrolls_no_page_sideways(
+    browser: Browser, url: str, site: Site, owner: httpx.AsyncClient
+) -> None:
     long = "Wortungetüm" * 15
     await tasks(owner, "/squads/web", f"one {long}", description=long * 20, input={"a": long * 9})
     await tasks(owner, "/squads/web", "two", depends_on=[1])
     await as_tess(owner, "/messages", {"to": "owner", "body": long * 9})
+    await worked(site, owner, await claimed(owner, 1), long * 9)
     page = (await visit(browser, url, owner, viewport={"width": 360, "height": 740})).page
     await page.locator("#column-5").scroll_into_view_if_needed()
     assert await page.evaluate("document.querySelector('.board').scrollLeft") > 0
@@ -376,7 +398,7 @@ async def test_a_phone_scrolls_no_page_sideways(browser: Browser, url: str, owne
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_control_has_a_name_and_every_text_stands_out(
-    browser: Browser, url: str, owner: httpx.AsyncClient, scheme: Any
+    browser: Browser, url: str, site: Site, owner: httpx.AsyncClient, scheme: Any
 ) -> None:
     await tasks(owner, "/squads/web", "one", "two", "three", "four", description="text")
     await tasks(owner, "/squads/web", "five", depends_on=[1], priority=0)
@@ -386,7 +408,7 @@ async def test_every_control_has_a_name_and_every_text_stands_out(
     claim = await claimed(owner, 4)
     await as_tess(owner, "/tasks/4/ask", {"claim": claim, "question": "Which?"})
     await as_tess(owner, "/messages", {"to": "owner", "body": "hello"})
-    await claimed(owner, 1)
+    await worked(site, owner, await claimed(owner, 1), "look around")
     await owner.post("/squads/web/pause")
     page = (await visit(browser, url, owner, color_scheme=scheme)).page
     for path in (*PAGES, "/tasks/2", "/tasks/6"):

@@ -9,8 +9,9 @@ import pytest
 
 from backend.core import errors
 from backend.interfaces.dashboard.errors import TABLE
-from tests.interfaces.dashboard.conftest import CARDS, full_of, logged_in
+from tests.interfaces.dashboard.conftest import CARDS, full_of, logged_in, worked
 from tests.interfaces.http.conftest import Site, external, made, squad, tasks
+from tests.operations import journal
 
 PAGES = ("", "/tasks/1", "/graph", "/inbox", "/members", "/feed")
 EVIL = "</title><script>x</script><img src=x onerror=y>'\"{{7*7}}&amp;"
@@ -224,6 +225,52 @@ async def test_members_are_shown_with_the_model_that_runs_them(ada: httpx.AsyncC
     shown = await text(tab, "/members")
     assert "hosted · writer · ollama:qwen3 · never seen" in shown
     assert "hosted · writer · never seen" in shown
+
+
+async def test_a_task_shows_the_newest_steps_and_leads_to_earlier_ones(
+    site: Site, ada: httpx.AsyncClient, tab: httpx.AsyncClient
+) -> None:
+    web = await squad(ada)
+    tess = await external(site, ada, web, "tess")
+    await tasks(ada, web, "one")
+    assert 'id="steps"' not in await text(tab, "/tasks/1")
+    for attempt in range(1, 10):
+        await tess.post(f"{web}/tasks/1/claim")
+        await worked(site, ada, f"1/{attempt}", f"say {attempt}", first=1 + journal.STEPS * (attempt - 1))
+        await tess.post(f"{web}/tasks/1/release", json={"claim": f"1/{attempt}"})
+    page = await text(tab, "/tasks/1")
+    seen = [[int(number) for number in re.findall(r'id="step-(\d+)">', page)]]
+    assert "The newest steps" not in page
+    while older := re.search(r'href="/ui/web(/tasks/1\?before=\d+)#steps"', page):
+        page = await text(tab, older[1])
+        assert "The newest steps" in page
+        seen.append([int(number) for number in re.findall(r'id="step-(\d+)">', page)])
+    assert seen == [list(range(14, 64)), list(range(1, 14))]
+    for odd in ("?before=1", "?before=x", "?before=99999999999999999999", "?before=-1"):
+        assert (await tab.get(f"/ui/web/tasks/1{odd}")).status_code == 200
+
+
+async def test_what_was_spent_and_what_nobody_knows_the_price_of_is_shown(
+    site: Site, ada: httpx.AsyncClient, tab: httpx.AsyncClient
+) -> None:
+    web = await squad(ada)
+    tess = await external(site, ada, web, "tess")
+    await tasks(ada, web, "one")
+    for page in ("/members", "/tasks/1"):
+        assert "Calls of models" not in await text(tab, page)
+    await ada.put(f"{web}/budget", json={"cost": 5, "tokens": 200_000})
+    assert "$0.00 of $5.00" in await text(tab, "/members")
+    await tess.post(f"{web}/tasks/1/claim")
+    await worked(site, ada, "1/1", "x" * 20_000)
+    members = await text(tab, "/members")
+    assert "$0.0542 + $0.05 under way of $5.00 + 1 call of unknown price" in members
+    assert "spent $0.0542 + 1 call of unknown price · 10,660 tokens · 3 calls" in members
+    page = await text(tab, "/tasks/1")
+    assert "$0.0542 + $0.05 under way + 1 call of unknown price" in page
+    assert "1,234 tokens · cost unknown" in page
+    assert "1,234 tokens · $0.0042" in page
+    assert "10,025 more characters; asq task show 1 --steps has them all" in page
+    assert len(page) < 150_000
 
 
 def test_text_that_is_taken_for_html_is_found() -> None:

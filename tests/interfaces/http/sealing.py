@@ -95,6 +95,7 @@ class Place:
             "TaskEdit": {"title": "probe", "assignee": self.member_name},
             "CancelNew": {"cascade": True},
             "BlockNew": {"reason": "probe"},
+            "BudgetNew": {"tokens": 7_777},
         }
 
     def parts(self) -> dict[str, str]:

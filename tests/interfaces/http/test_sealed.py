@@ -16,11 +16,12 @@ from backend.operations import keys
 from tests.interfaces.http import sealing
 from tests.interfaces.http.conftest import Site, made, opened, squad, tasks
 from tests.interfaces.http.sealing import Caller, Place
+from tests.operations import journal
 
 CANARY = "canary"
 TEXTS = (
     "-squad", "-member", "-gone", "-role", "-good", "-revoked", " instructions", " task", " text", " reviewed",
-    " blocked", " result", " reason", " message",
+    " blocked", " result", " reason", " message", " step",
 )  # fmt: skip
 TO_TOKENS = {  # what is open to a member's token, of all that belongs to no squad
     "GET /health": "open to all",
@@ -78,6 +79,9 @@ async def fill(site: Site, owner: httpx.AsyncClient, word: str, amount: int) -> 
     await owner.post(f"{web}/members/{word}-gone/retire")
     whole = (await owner.get(web)).json()
     members = {member["name"]: member["id"] for member in (await owner.get(f"{web}/members")).json()["items"]}
+    member = UUID(members[f"{word}-member"])
+    await journal.keep(site.app.state.database, UUID(whole["id"]), member, f"{amount}/1", f"{word} step")
+    await owner.put(f"{web}/budget", json={"cost": 1_000})
     me = (await owner.get("/users/me")).json()
     key = (await owner.get("/keys")).json()["items"][0]["id"]
     ids = {whole["id"], me["email"], key, *members.values(), *tokens.values(), *secrets.values()}

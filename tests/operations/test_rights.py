@@ -61,6 +61,7 @@ tasks.cancel                yes   yes     -      -     -      404      404   yes
 tasks.retry                 yes   yes     -      -     -      404      404   yes        -         -
 tasks.block                 yes   -       -      -     -      404      404   -          -         -
 tasks.resume                yes   -       -      -     -      404      404   -          -         -
+tasks.claim_hosted          yes   yes     yes    yes   yes    404      404   yes        yes       -
 tasks.renew                 yes   yes     yes    yes   yes    404      404   yes        yes       -
 steps.begin                 lost  lost    yes    lost  lost   404      404   lost       yes       -
 steps.end                   lost  lost    yes    lost  lost   404      404   lost       yes       -
@@ -162,6 +163,7 @@ async def stage(scene: Scene) -> Stage:
             "messages.acknowledge": ("tess", AcknowledgeNew(messages=[message])),
             "members.see": (), "members.add": (MemberNew(name="new"),),
             "members.update": ("tess", MemberEdit(role="x")),
+            "tasks.claim_hosted": (8,),
             "members.pause": ("tess", PauseNew()), "members.resume": ("tess",), "members.retire": ("tess",),
             "members.create_token": ("tess", ""), "members.revoke_token": ("tess", str(token)),
             "squads.update": (SquadEdit(max_tries=5),), "squads.pause": (PauseNew(now=True),), "squads.resume": (),

@@ -60,23 +60,21 @@ async def _set(session: AsyncSession, actor: Actor, squad: SquadRef, number: int
 
 def reached(limit: dict[str, Any], model: str) -> dict[str, Any]:
     """Why a task stops, as it is told: by the limit that `reserve_step` has answered, for a call of a model."""
-    whose = "the squad's" if limit["budget"] == SQUAD else f"#{limit['budget']}'s"
-    most, used, asked = (limit[name] and _said(limit["limit"], limit[name]) for name in ("max", "used", "asked"))
+    name, whose = limit["limit"], "the squad's" if limit["budget"] == SQUAD else f"#{limit['budget']}'s"
+    most, used, asked = (limit[each] and _said(name, limit[each]) for each in ("max", "used", "asked"))
+    budget = f"{whose} budget of {most or 0}{'' if name == 'cost' else f' {name}'}"
+    spent = f"{used or 'nothing'} of it is spent or reserved. Raise it, or resume the task, which lets it go on past it."
     if limit["asked"] is None:
-        reason = (
-            f"nobody knows what {model} costs, so {whose} budget of {most} can't bound it; "
-            "give the same budget a limit in tokens."
-        )
+        reason = f"nobody knows what {model} costs, so {budget} can't bound it; give the same budget a limit in tokens."
+    elif name == "calls":
+        reason = f"{budget} is used up: {spent}"
     else:
-        reason = (
-            f"{whose} budget of {most} has no room for the next call of {model}, which may take {asked}: "
-            f"{used or 'nothing'} is spent or reserved. Raise the budget, or resume the task to let it go on past it."
-        )
+        reason = f"{budget} has no room for the next call of {model}, which may take {asked}: {spent}"
     return {"reason": reason, "budget": limit["budget"], "limit": limit["limit"], "max": limit["max"]}
 
 
 def _said(limit: str, amount: float) -> str:
-    return f"${amount:,.4f}".rstrip("0").rstrip(".") if limit == "cost" else f"{amount:,.0f} {limit}"
+    return f"${amount:,.4f}".rstrip("0").rstrip(".") if limit == "cost" else f"{amount:,.0f}"
 
 
 def squad(actor: Actor, squad: SquadRef) -> AnySelect:

@@ -157,7 +157,7 @@ async def test_an_answer_after_the_lease_that_nobody_has_swept_is_lost_but_paid(
     [
         ({"tokens": 250}, "budget of 250 tokens has no room"),
         ({"cost": 0.025}, "budget of $0.025 has no room"),
-        ({"calls": 2}, "budget of 2 calls has no room"),
+        ({"calls": 2}, "budget of 2 calls is used up"),
     ],
 )
 async def test_a_limit_blocks_and_tells_once(scene: Scene, limits: dict[str, Any], said: str) -> None:

@@ -90,9 +90,10 @@ BEGIN
             ELSE 'waits for ' || v_names END;
 
     ELSIF t.status = 'blocked' THEN
-        v_text := CASE t.blocked_on WHEN 'budget' THEN 'is blocked: the budget is spent' ELSE 'is stalled' END
-            || coalesce(' (' || coalesce(t.blocked_by ->> 'reason', t.blocked_by::text) || ')', '')
-            || '; the owner can resume it';
+        v_text := CASE WHEN t.blocked_by ? 'budget' THEN 'is blocked: ' || (t.blocked_by ->> 'reason') ELSE
+            CASE t.blocked_on WHEN 'budget' THEN 'is blocked: the budget is spent' ELSE 'is stalled' END
+            || coalesce(' (' || rtrim(coalesce(t.blocked_by ->> 'reason', t.blocked_by::text), '.') || ')', '')
+            || '; the owner can resume it' END;
 
     ELSE
         SELECT * INTO v_attempt FROM attempts

@@ -74,7 +74,7 @@ INSERT INTO recipients (squad_id, member_id, position, read_at)
 SELECT m.squad_id, r.id, m.position,
     CASE WHEN m.position < {each} * {events} - 600 THEN clock_timestamp() END
 FROM messages m JOIN members r ON r.squad_id = m.squad_id
-WHERE abs(hashint4((m.position + ascii(right(r.name, 1)))::int)) % 7 = 0;
+WHERE abs(hashint4((m.position + ascii(right(r.name, 1)))::int)) % 4 = 0;
 """
 
 

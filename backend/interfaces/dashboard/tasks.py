@@ -14,7 +14,7 @@ from agentsquad.schemas.messages import Message, MessageNew, Messages
 from agentsquad.schemas.tasks import AnswerNew, Attempt, Attempts, CancelNew, Relatives, Task
 from backend.interfaces.dashboard import forms, visits
 from backend.interfaces.dashboard.visits import Setting, Visitor
-from backend.operations import messages, tasks
+from backend.operations import messages, steps, tasks
 
 RELATIVES: Final = 100  # tasks of each relation that are shown
 THREAD: Final = 5  # pages of a thread that are shown
@@ -56,6 +56,8 @@ async def one(request: Request) -> Response:
     visitor = await visits.visitor(request)
     number = visitor.number()
     setting = await visits.setting(visitor)
+    # Before the rest: a step that ends meanwhile is news, and not yet on the page.
+    ended = await visitor.database.reads.row(steps.ended, visitor.actor, visitor.squad, number)
     task, attempts, relatives, (thread, more) = await asyncio.gather(
         visitor.value(tasks.get, number),
         visitor.read(tasks.attempts, number, missing=visits.NO_TASK),
@@ -71,6 +73,7 @@ async def one(request: Request) -> Response:
         may=May.of(whole, setting),
         timeline=timeline(Attempts.model_validate_json(attempts).items, thread),
         more=more,
+        ended=ended["step"] if ended else 0,
         relatives=Relatives.model_validate_json(relatives).items,
     )
 

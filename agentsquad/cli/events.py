@@ -10,9 +10,11 @@ import typer
 from rich.text import Text
 
 from agentsquad.cli import words
+from agentsquad.cli.passing import Speaking
 from agentsquad.cli.running import Answer, verb
 from agentsquad.client import AsyncClient, Invalid
 from agentsquad.schemas.events import Event
+from agentsquad.schemas.steps import StepText
 from agentsquad.sentences import sentence
 
 app = typer.Typer()
@@ -32,13 +34,21 @@ async def feed(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     task: Task = None,
     kind: Kind = None,
+    text: Annotated[bool, typer.Option("--text", help="With --follow: also what models say just now.")] = False,
 ) -> AsyncIterator[Answer]:
     """What happened in the squad, in order; with --follow also what happens, through every restart."""
+    if text and not follow:
+        raise Invalid("invalid", "--text shows what is said now; add --follow.")
     after = await _position(client, since)
     if follow:
-        async with contextlib.aclosing(client.feed(after, task=task, kinds=kind or ())) as events:
+        speaking = Speaking()
+        async with contextlib.aclosing(client.feed(after, task=task, kinds=kind or (), text=text)) as events:
             async for event in events:
-                yield Answer(event, view(event))
+                if isinstance(event, StepText):
+                    yield Answer(event, speaking.hear(event), passing=True)
+                else:
+                    speaking.end(event)
+                    yield Answer(event, view(event))
     else:
         async for event in _until_now(client, after, task, kind):
             yield Answer(event, view(event))

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from agentsquad.cli import events, hosting, plans, words
+from agentsquad.cli.passing import Speaking
 from agentsquad.cli.running import Answer, verb
 from agentsquad.client import AsyncClient, Conflict, Invalid, checked
 from agentsquad.schemas import limits
@@ -19,6 +20,7 @@ from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.events import Event
 from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.squads import Squad, SquadNew
+from agentsquad.schemas.steps import StepText
 from agentsquad.schemas.tasks import Task, TaskNew
 
 app = typer.Typer()
@@ -30,6 +32,7 @@ SLUG: Final = 40  # characters of a name that is made of the words
 @verb(app, "run")
 async def run(
     client: AsyncClient,
+    as_json: bool,
     template: Annotated[str, typer.Argument(help="What the squad is made from; see `asq template list`.")],
     request: Annotated[str, typer.Argument(metavar="WORDS", help="What is to be done; @FILE, - reads.")],
     model: hosting.Model = None,
@@ -55,13 +58,19 @@ async def run(
         (task,) = await own.create_tasks([new])
         yield Answer(task, Text(_begun(squad, task)))
         if not detach:
-            async for answer in _watched(own, squad, task):
+            async for answer in _watched(own, squad, task, text=not as_json and sys.stdout.isatty()):
                 yield answer
 
 
-async def _watched(client: AsyncClient, squad: Squad, task: Task) -> AsyncIterator[Answer]:
-    async with contextlib.aclosing(client.feed(0)) as feed:
+async def _watched(client: AsyncClient, squad: Squad, task: Task, *, text: bool) -> AsyncIterator[Answer]:
+    speaking = Speaking()
+    async with contextlib.aclosing(client.feed(0, text=text)) as feed:
         async for event in feed:
+            if isinstance(event, StepText):
+                yield Answer(None, speaking.hear(event), passing=True)
+                continue
+            if speaking.end(event):
+                yield Answer(None, passing=True)
             if _is_told(event):
                 yield Answer(event, events.view(event))
             if event.kind == "task.created" and event.data.assignee and _is_person(squad, event.data.assignee):

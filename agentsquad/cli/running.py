@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from agentsquad.cli.passing import Passing
 from agentsquad.client import (
     AsyncClient,
     Conflict,
@@ -48,11 +49,13 @@ class Answer:
         data: for programs, as JSON: a schema's object, or a list of them.
         view: for people; None for nothing.
         code: the exit code.
+        passing: whether it is of this moment: a terminal shows it as one line until something else is said.
     """
 
     data: Any
     view: RenderableType | None = None
     code: int = 0
+    passing: bool = False
 
 
 Json = Annotated[bool, typer.Option("--json", help="Say it as JSON, for programs.")]
@@ -138,9 +141,14 @@ async def run(
             _say(answer, as_json)
             return int(answer.code)
         code = 0
-        async for answer in said:
-            _say(answer, as_json, line=True)
-            code = answer.code
+        with Passing(console()) as passing:
+            async for answer in said:
+                if answer.passing and not as_json:
+                    passing.show(answer.view)
+                else:
+                    passing.show(None)
+                    _say(answer, as_json, line=True)
+                    code = answer.code
     return code
 
 

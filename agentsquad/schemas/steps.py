@@ -33,6 +33,24 @@ class Step(BaseModel):
     ended_at: datetime | None
 
 
+class StepText(BaseModel):
+    """A piece of what a model says, as it comes. It is no event: it has no position, is kept nowhere, and may be lost.
+
+    What was said is whole in the event of its step, `step.ended`; a piece of a step that has ended may still come.
+    """
+
+    kind: Literal["step.text"] = "step.text"
+    task: int
+    attempt: int
+    member: str
+    step: int = Field(description="Which step of the task it becomes.")
+    offset: int = Field(
+        description="How many characters come before it. 0: the answer begins, anew if some of it has come before. "
+        "Where it isn't what has come so far, some is missing."
+    )
+    text: str = Field(description="May be empty where an answer begins anew.")
+
+
 class Steps(BaseModel):
     """A page of a task's steps, in order."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi.responses import StreamingResponse
 
 from backend.live.feed import Channel, Feed, Follower, Told
+from backend.live.speech import Said
 from backend.live.waiting import CHECK
 
 SILENCE: Final = 15.0  # seconds without an event until the stream says that it lives
@@ -56,8 +57,9 @@ async def _frames(
         said = checked = clock()
         while not feed.ending:
             told = await follower.next(max(0.0, min(said + SILENCE, checked + CHECK) - clock()))
-            if told:
-                yield wire(told)
+            text = follower.said()
+            if told or text:
+                yield (wire(told) if told else b"") + b"".join(map(_text, text))
                 said = clock()
             elif clock() >= said + SILENCE:
                 yield alive
@@ -73,3 +75,10 @@ def _frame(told: Told) -> bytes:
     if told.wire is None:
         told.wire = f"id: {told.position}\nevent: {told.kind}\ndata: {told.text}\n\n".encode()
     return told.wire
+
+
+def _text(said: Said) -> bytes:
+    """A frame without an id: who comes back says where it was in the log, and text has no place there."""
+    if said.wire is None:
+        said.wire = f"event: step.text\ndata: {said.text}\n\n".encode()
+    return said.wire

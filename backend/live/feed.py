@@ -3,6 +3,9 @@
 One tailer per process reads, in one statement, what is new in all followed logs that rang. What it reads it
 keeps for a while, so that an event is fetched and encoded once for all followers; whoever is further behind
 reads from the table, page by page, until it has caught up. No follower holds a connection.
+
+Who asks for it also gets what models say just now. That has no position and changes none: there is as much of it as is
+kept, and who reads too slowly for that misses some of it and no event.
 """
 
 import asyncio
@@ -17,7 +20,9 @@ from uuid import UUID
 
 from backend.core.database import Database
 from backend.core.errors import NotFound, Overloaded
+from backend.live import speech
 from backend.live.doorbell import Doorbell
+from backend.live.speech import Said
 from backend.operations import events
 from backend.operations.access import Actor, SquadRef
 
@@ -52,7 +57,10 @@ class Channel:
         followers: how many read it.
         recent: its last events, without a gap.
         size: how many characters they have.
-        grown: set for an instant when there is more.
+        said: the last pieces of what models said.
+        spoken: how many there were.
+        grown: set for an instant when there are more events.
+        stirred: the same when there is more of either.
         claiming: those who wait for work try one after another.
     """
 
@@ -63,7 +71,10 @@ class Channel:
     followers: int = 0
     recent: deque[Told] = field(default_factory=deque)
     size: int = 0
+    said: deque[Said] = field(default_factory=lambda: deque(maxlen=speech.KEPT))
+    spoken: int = 0
     grown: asyncio.Event = field(default_factory=asyncio.Event)
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, row: Any) -> None:
@@ -86,16 +97,26 @@ class Channel:
         start = position + 1 - self.recent[0].position
         return list(islice(self.recent, start, start + PAGE))
 
-    async def wait(self, seconds: float) -> None:
-        """Until the log has grown, or the time is over."""
+    def hear(self, said: Said) -> None:
+        """What a model says now."""
+        self.said.append(said)
+        self.spoken += 1
+        _pulse(self.stirred)
+
+    def said_since(self, spoken: int) -> list[Said]:
+        """What is kept of what was said since then."""
+        return list(islice(self.said, max(0, len(self.said) - (self.spoken - spoken)), None))
+
+    async def wait(self, seconds: float, *, text: bool = False) -> None:
+        """Until the log has grown, or there is text if that is wanted, or the time is over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.grown.wait()
+                await (self.stirred if text else self.grown).wait()
 
     def wake(self) -> None:
         """Let everybody look who waits now."""
-        self.grown.set()
-        self.grown.clear()
+        _pulse(self.grown)
+        _pulse(self.stirred)
 
 
 class Feed:
@@ -108,7 +129,7 @@ class Feed:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.ending = False
-        self._bell = Doorbell(database.async_engine, self._heard)
+        self._bell = Doorbell(database.async_engine, self._heard, self._said)
         self._channels: dict[UUID, Channel] = {}
         self._rung: set[UUID] = set()
         self._wake = asyncio.Event()
@@ -130,6 +151,10 @@ class Feed:
         self.ending = True
         for channel in self._channels.values():
             channel.wake()
+
+    def say(self, said: Said) -> None:
+        """Tell the followers of all processes what a model says. Nobody waits for it, and it may get lost."""
+        self._bell.say(said)
 
     async def require(self, actor: Actor, squad: SquadRef) -> Any:
         """The squad's `id` and the `position` of its last event.
@@ -172,6 +197,10 @@ class Feed:
     def _heard(self, squads: set[UUID] | None) -> None:
         self._ring(self._channels if squads is None else squads)
         self._tell(squads)
+
+    def _said(self, said: Said) -> None:
+        if said.squad_id in self._channels:
+            self._channels[said.squad_id].hear(said)
 
     def _tell(self, squads: Iterable[UUID] | None) -> None:
         for heard in self._listeners:
@@ -230,6 +259,7 @@ class Follower:
         position: behind which it reads on.
         task: only events of this task.
         kinds: only events of these kinds.
+        hears: which of what models say from now on is wanted as well; None: nothing.
     """
 
     def __init__(
@@ -241,6 +271,7 @@ class Follower:
         position: int,
         task: int | None = None,
         kinds: frozenset[str] = frozenset(),
+        hears: Callable[[Said], bool] | None = None,
     ) -> None:
         self._feed = feed
         self._channel = channel
@@ -249,11 +280,13 @@ class Follower:
         self._position = position
         self._task = task
         self._kinds = kinds
+        self._hears = hears
+        self._spoken = channel.spoken
         chosen = {"task": task is not None, "kinds": bool(kinds)}
         self._query = events.told(*(name for name, given in chosen.items() if given))
 
     async def next(self, seconds: float) -> list[Told]:
-        """The next events, as soon as there are some; none, when the time is over or the process stops."""
+        """The next events, as soon as there are some; none, when the time is over, there is text, or it all stops."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
         while not self._feed.ending:
@@ -261,11 +294,20 @@ class Follower:
             if self._position < self._channel.last:
                 kept = self._channel.behind(self._position)
                 found = self._chosen(kept) if kept is not None else await self._caught_up(ends)
-            else:
-                await self._channel.wait(ends - loop.time())
-            if found or loop.time() >= ends:
+            elif not self._is_spoken_to():
+                await self._channel.wait(ends - loop.time(), text=self._hears is not None)
+            if found or self._is_spoken_to() or loop.time() >= ends:
                 return found
         return []
+
+    def said(self) -> list[Said]:
+        """What models have said meanwhile, without what was too much to keep."""
+        found = self._channel.said_since(self._spoken) if self._is_spoken_to() else []
+        self._spoken = self._channel.spoken
+        return [each for each in found if self._hears and self._hears(each)]
+
+    def _is_spoken_to(self) -> bool:
+        return self._hears is not None and self._channel.spoken > self._spoken
 
     def _chosen(self, kept: list[Told]) -> list[Told]:
         self._position = kept[-1].position
@@ -288,3 +330,9 @@ class Follower:
         if len(found) < PAGE:  # there is no more of what is chosen, up to where the log was then
             self._position = max(self._position, read_up_to)
         return found
+
+
+def _pulse(event: asyncio.Event) -> None:
+    """Let all go on who wait now, and nobody who comes later."""
+    event.set()
+    event.clear()

@@ -63,7 +63,9 @@ def reached(limit: dict[str, Any], model: str) -> dict[str, Any]:
     name, whose = limit["limit"], "the squad's" if limit["budget"] == SQUAD else f"#{limit['budget']}'s"
     most, used, asked = (limit[each] and _said(name, limit[each]) for each in ("max", "used", "asked"))
     budget = f"{whose} budget of {most or 0}{'' if name == 'cost' else f' {name}'}"
-    spent = f"{used or 'nothing'} of it is spent or reserved. Raise it, or resume the task, which lets it go on past it."
+    spent = (
+        f"{used or 'nothing'} of it is spent or reserved. Raise it, or resume the task, which lets it go on past it."
+    )
     if limit["asked"] is None:
         reason = f"nobody knows what {model} costs, so {budget} can't bound it; give the same budget a limit in tokens."
     elif name == "calls":

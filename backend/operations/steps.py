@@ -105,6 +105,12 @@ def latest(actor: Actor, squad: SquadRef, number: int, before: int, limit: int) 
     return _listed(select(items, following).select_from(item), actor, squad, number)
 
 
+def ended(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
+    """The last step of a task that has ended, however; 0 if none has."""
+    mine = (Step.squad_id == access.scope(actor, squad), Step.task_number == number, Step.state != "started")
+    return select(func.coalesce(func.max(Step.number), 0).label("step")).where(*mine)
+
+
 def quiet(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
     """How many steps of a task have ended since its last event of another kind."""
     mine = (Event.squad_id == access.scope(actor, squad), Event.task == number)

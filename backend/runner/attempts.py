@@ -20,6 +20,7 @@ from agentsquad.schemas.messages import AcknowledgeNew
 from agentsquad.schemas.tasks import CompleteNew, FailNew, HeartbeatNew, ReleaseNew
 from backend.core.database import Database
 from backend.core.errors import Archived, LostClaim, NotFound, Overloaded, SquadError
+from backend.live.speech import Said, Speech
 from backend.operations import members, messages, squads, steps, tasks
 from backend.operations.access import ME, MemberRef
 from backend.operations.steps import Outcome
@@ -48,12 +49,12 @@ class House:
     Args:
         database: the board and the journal.
         models: the ways to models.
-        on_text: is told a squad, a task and a piece of an answer as it comes.
+        say: is given the pieces of answers as they come.
     """
 
     database: Database
     models: Models
-    on_text: Callable[[Holder, str], None]
+    say: Callable[[Said], None]
 
 
 class Over(Exception):
@@ -216,12 +217,26 @@ class Attempt:
         if not await self._journal.begin(kind, question.name, content, tokens=tokens, cost=cost):
             raise Over
         try:
-            response = await question.put(heard, lambda text: self._house.on_text(self._holder, text))
+            with self._speech() as speech:
+                response = await question.put(heard, speech.add)
         except ModelFailed as error:
             await self._journal.end(question.failed(error))
             raise
         if not await self._journal.end(question.answered(response, content)):
             raise Over
+
+    def _speech(self) -> Speech:
+        """Tells whoever follows what the model says in the step that has begun."""
+        squad_id = self._holder.squad.id
+        assert squad_id is not None
+        return Speech(
+            self._house.say,
+            squad_id,
+            task=self._holder.number,
+            attempt=self._journal.attempt,
+            member=self._me["name"],
+            step=self._journal.next - 1,
+        )
 
     async def _call(self, call: Call, toolsets: Toolsets, outside: set[str]) -> None:
         """Make a call that the model wants, once."""

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 async def run(database: Database, feed: Feed) -> None:
     """Run hosted members until cancelled; then give back what can't be finished in the grace time."""
     async with Models(database.settings) as models:
-        runner = Runner(House(database, models, lambda _holder, _text: None), feed)
+        runner = Runner(House(database, models, feed.say), feed)
         try:
             await runner.run()
         finally:

@@ -1,13 +1,7 @@
 """`asq board`, also as it is watched."""
 
-import contextlib
-import os
-import pty
 import re
-import signal
 import subprocess
-import sys
-import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +12,7 @@ from agentsquad.schemas.members import MemberNew
 from agentsquad.schemas.squads import SquadNew
 from agentsquad.schemas.tasks import Board, TaskNew
 from tests.cli.conftest import ASQ, Type, serving
+from tests.cli.terminals import Terminal
 from tests.conftest import new_database
 
 Say = Callable[..., str]
@@ -47,31 +42,6 @@ def test_a_paused_squad_says_so_and_why_says_it_in_a_sentence(say: Say) -> None:
     say("pause")
     assert say("board").splitlines()[0].endswith("   paused")
     assert "paused" in say("why", "1")
-
-
-class Terminal:
-    """A pseudo-terminal of 20 lines at which a command runs."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.pid, self._end = pty.fork()
-        if self.pid == 0:
-            os.execve(sys.executable, [*ASQ, *arguments], {**os.environ, "TERM": "xterm", "COLUMNS": "120"})
-        termios.tcsetwinsize(self._end, (20, 120))
-        self.said = b""
-
-    def until(self, text: str) -> None:
-        """Read until it is on the screen; pytest's own limit ends a test that waits for ever."""
-        while text.encode() not in self.said:
-            self.said += os.read(self._end, 65536)
-
-    def close(self) -> int:
-        """Ctrl-C; the exit code."""
-        os.kill(self.pid, signal.SIGINT)
-        with contextlib.suppress(OSError):
-            while part := os.read(self._end, 65536):
-                self.said += part
-        os.close(self._end)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 @pytest.fixture

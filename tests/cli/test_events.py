@@ -3,13 +3,20 @@
 import asyncio
 import json
 import re
+import select
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
 
 import pytest
 
 from agentsquad.client import Client
+from agentsquad.schemas.squads import SquadNew
 from agentsquad.schemas.tasks import TaskNew
-from tests.cli.conftest import Start, Type, starting
+from tests.cli.conftest import Start, Type, serving, starting
+from tests.cli.terminals import Terminal
+from tests.conftest import new_database
+from tests.live.stage import piece, tell
 
 Say = Callable[..., str]
 Refused = Callable[..., str]
@@ -20,6 +27,17 @@ def start(web: str) -> Iterator[Start]:
     """Start a command in the squad, which the end of the test ends."""
     with starting() as start:
         yield start
+
+
+@pytest.fixture
+def address(server_url: str, template: str) -> Iterator[str]:
+    with new_database(server_url, template) as url:
+        yield url
+
+
+def readable(stream: IO[str]) -> bool:
+    """Whether something came that nobody has read."""
+    return bool(select.select([stream], [], [], 0)[0])
 
 
 def without_times(said: str) -> list[str]:
@@ -94,3 +112,36 @@ async def test_ctrl_c_ends_it_with_130_and_no_word(web: str, start: Start) -> No
     following.send_signal(2)
     assert await asyncio.to_thread(following.wait, 20) == 130
     assert "Traceback" not in following.stdout.read()
+
+
+def test_a_terminal_shows_what_is_said_now_and_a_pipe_only_as_json(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(tmp_path / "home", address) as (site, _):
+        monkeypatch.setenv("SQUAD_URL", site.url)
+        monkeypatch.setenv("SQUAD_API_KEY", site.key)
+        monkeypatch.setenv("SQUAD_ID", "webshop")
+        with Client() as client, starting() as start:
+            squad = client.create_squad(SquadNew(name="webshop"))
+            piped = start("feed", "--follow", "--text")
+            programs = start("feed", "--follow", "--text", "--json")
+            assert piped.stdout is not None
+            assert programs.stdout is not None
+            shown = Terminal("feed", "--follow", "--text")
+            for stream in (piped.stdout, programs.stdout):
+                assert [bool(stream.readline()) for _ in range(2)] == [True, True]
+            while b"hal, #1: It is the" not in shown.said or not readable(programs.stdout):
+                tell(address, piece(squad.id, "It is the"))
+                shown.read(0.05)
+            client.create_tasks([TaskNew(title="Cookie")])
+            shown.until("made #1: Cookie")
+            assert shown.close() == 130
+            assert b"\x1b[2K" in shown.said.partition(b"It is the")[2]
+            text = json.loads(programs.stdout.readline())
+            assert (text["kind"], text["text"]) == ("step.text", "It is the")
+            assert "position" not in text
+            assert "made #1: Cookie" in piped.stdout.readline()
+
+
+def test_text_is_of_now(refused: Refused) -> None:
+    assert refused(2, "feed", "--text") == "--text shows what is said now; add --follow."

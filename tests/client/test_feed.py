@@ -11,10 +11,13 @@ import pytest
 from agentsquad.client import AsyncClient, Invalid, NotFound, Unauthenticated
 from agentsquad.schemas.events import Event
 from agentsquad.schemas.squads import SquadNew
+from agentsquad.schemas.steps import StepText
 from agentsquad.schemas.tasks import TaskNew
+from tests.campaigns.crew import until
 from tests.cli.conftest import serving
 from tests.client.ways import Way
 from tests.conftest import new_database
+from tests.live.stage import PATIENCE, meanwhile, piece, tell
 
 
 @pytest.fixture
@@ -96,14 +99,16 @@ async def test_what_is_refused_ends_it(owner_of_web: AsyncClient) -> None:
 
 
 @contextlib.asynccontextmanager
-async def telling(*events: object) -> AsyncIterator[str]:
+async def telling(*events: object, text: str = "") -> AsyncIterator[str]:
     """A newer server, whose log is this."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
             if b"/stream" in head:
-                body = "".join(f"id: {place}\ndata: {json.dumps(event)}\n\n" for place, event in enumerate(events, 1))
+                body = text or "".join(
+                    f"id: {place}\ndata: {json.dumps(event)}\n\n" for place, event in enumerate(events, 1)
+                )
                 kind = "text/event-stream"
             else:
                 body, kind = json.dumps({"items": events, "last": len(events)}), "application/json"
@@ -128,3 +133,44 @@ async def test_what_is_no_event_is_one_sentence(owner_of_web: AsyncClient) -> No
     async with telling({"kind": "task.claimed"}) as url, AsyncClient(url, "sqd_x", squad="web") as client:
         with pytest.raises(Invalid, match="is no Agent Squad"):
             await anext(client.feed())
+
+
+async def test_text_comes_between_events_and_a_break_in_the_middle_of_it_costs_no_event(
+    address: str, tmp_path: Path
+) -> None:
+    with serving(tmp_path, address) as (site, _):
+        async with AsyncClient(site.url, site.key) as client, Way(site.url) as way:
+            squad = await client.create_squad(SquadNew(name="webshop"))
+            async with AsyncClient(way.url, site.key) as far, contextlib.aclosing(far.feed(text=True)) as feed:
+                assert [getattr(await anext(feed), "position", 0) for _ in range(2)] == [1, 2]
+
+                def say(offset: int) -> None:
+                    tell(address, piece(squad.id, "once ", offset=offset))
+
+                first = await meanwhile(lambda: say(0), text_at(feed, 0))
+                assert (first.kind, first.task) == ("step.text", 1)
+                way.cut = 1
+                await meanwhile(lambda: say(5), until(lambda: way.cuts, PATIENCE))
+                way.cut = None
+                await client.create_tasks([TaskNew(title="x"), TaskNew(title="y")])
+                seen: list[Event | StepText] = []
+                while not seen or isinstance(seen[-1], StepText) or seen[-1].position < 4:
+                    seen.append(await anext(feed))
+                assert [each.position for each in seen if not isinstance(each, StepText)] == [3, 4]
+                again = await meanwhile(lambda: say(10), text_at(feed, 10))
+                assert (again.member, again.offset, again.text) == ("hal", 10, "once ")
+
+
+async def text_at(feed: AsyncIterator[Event | StepText], offset: int) -> StepText:
+    """The next text from there on."""
+    async for each in feed:
+        if isinstance(each, StepText) and each.offset == offset:
+            return each
+    raise AssertionError
+
+
+async def test_text_that_is_none_is_one_sentence(owner_of_web: AsyncClient) -> None:
+    body = 'event: step.text\ndata: {"task": "x"}\n\n'
+    async with telling(text=body) as url, AsyncClient(url, "sqd_x", squad="web") as client:
+        with pytest.raises(Invalid, match="is no Agent Squad"):
+            await anext(client.feed(text=True))

@@ -124,7 +124,7 @@ async def test_a_bell_whose_connection_died_is_made_anew_and_nothing_is_missed(
 
 async def test_rings_of_an_instant_are_few_notifications(database: Database) -> None:
     heard: list[set[UUID] | None] = []
-    bell = Doorbell(database.async_engine, heard.append)
+    bell = Doorbell(database.async_engine, heard.append, lambda _said: None)
     running = asyncio.create_task(bell.run())
     await until(lambda: heard == [None], PATIENCE)  # it listens, and may have missed something until then
     squads = [uuid4() for _ in range(2 * doorbell.AT_ONCE + 50)]

@@ -132,6 +132,8 @@ READS: Final[dict[str, Frozen]] = {
     "tasks.questions": (tasks.questions, (ADA, SQUAD, PAGE), "ix_tasks_claim_assigned", FEW),
     "steps.page": (steps.page, (ADA, SQUAD, EACH // 2, 100, PAGE), "pk_steps pk_tasks", SOME),
     "steps.latest": (steps.latest, (ADA, SQUAD, EACH // 2, 400, PAGE), "pk_steps pk_tasks", JOURNAL),
+    "steps.ended": (steps.ended, (ADA, SQUAD, EACH // 2), "pk_steps", JOURNAL),
+    "steps.quiet": (steps.quiet, (ADA, SQUAD, EACH // 2), "ix_events_task", SOME),
     "budgets.squad": (budgets.squad, (ADA, SQUAD), "ix_steps_paid", PAID),
     "budgets.task": (budgets.task, (ADA, SQUAD, EACH // 2), "pk_attempts pk_steps pk_tasks", JOURNAL),
     "keys.user_of": (keys.user_of, (hashlib.sha256(b"user2").digest(),), "uq_api_keys_digest", 2),

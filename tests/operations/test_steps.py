@@ -253,6 +253,22 @@ async def test_only_the_owner_sets_budgets(scene: Scene) -> None:
     assert await scene.read(steps.page, scene.eve, scene.squad, 1, 0, 10) is None
 
 
+async def test_what_has_ended_is_told_from_what_is_open(scene: Scene) -> None:
+    async def ended() -> Any:
+        return await scene.read(steps.ended, scene.owner, scene.squad, 1)
+
+    await scene.create("x")
+    assert await ended() == {"step": 0}
+    held = await scene.hold(scene.ada)
+    await begin(scene, held.claim, 1)
+    assert await ended() == {"step": 0}
+    await end(scene, held.claim, 1)
+    await begin(scene, held.claim, 2)
+    assert await ended() == {"step": 1}
+    await scene.do(steps.stall, scene.ada, scene.squad, held.claim, "enough")
+    assert await ended() == {"step": 2}
+
+
 async def test_a_stalled_task_is_blocked_and_its_owner_told(scene: Scene) -> None:
     await scene.create("x")
     held = await scene.hold(scene.ada)

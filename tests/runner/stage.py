@@ -95,6 +95,8 @@ class Minds:
             for index, each in enumerate(parts if isinstance(parts, list) else [parts]):
                 if isinstance(each, str):
                     yield each
+                elif isinstance(each, Awaitable):
+                    await each
                 else:
                     yield {index: DeltaToolCall(each[0], json.dumps(each[1]))}
 
@@ -165,7 +167,7 @@ class Stage:
     @asynccontextmanager
     async def running(self, grace: float = 0.0) -> AsyncIterator[Runner]:
         """A runner as long as the block lasts."""
-        house = House(self.database, cast("Models", self.minds), lambda _holder, _text: None)
+        house = House(self.database, cast("Models", self.minds), self.feed.say)
         runner = Runner(house, self.feed)
         looking = asyncio.create_task(runner.run())
         try:

@@ -9,12 +9,15 @@ import pytest
 from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
+from agentsquad.schemas.steps import StepText
 from agentsquad.schemas.tasks import AnswerNew, CancelNew
+from backend.live.feed import Follower
 from backend.operations import budgets, members, messages, tasks
 from backend.runner import asking, conversations
 from backend.runner.errors import ModelFailed
 from tests.campaigns.crew import eventually, until
-from tests.runner.stage import Heard, Minds, Stage
+from tests.live.stage import connected, pieces
+from tests.runner.stage import PATIENCE, Heard, Minds, Stage
 
 TRIES = 5  # of the stage's squad
 
@@ -364,3 +367,30 @@ async def test_who_is_set_up_wrongly_is_paused_and_spoils_one_task_after_another
 
 async def _told(stage: Stage) -> bool:
     return "message.sent" in await stage.kinds()
+
+
+async def test_what_a_model_says_is_heard_while_it_speaks(stage: Stage) -> None:
+    said: list[StepText] = []
+    go_on, hearing = asyncio.Event(), asyncio.Event()
+    await stage.host("ada", lambda _: ["It is ", "the ", go_on.wait(), "cookie."])
+    async with stage.running(), stage.feed.channel(await stage.feed.require(stage.owner, stage.squad)) as channel:
+        follower = Follower(stage.feed, channel, stage.owner, stage.squad, 0, hears=lambda said: said.task == 1)
+
+        async def listen() -> None:
+            while True:
+                await follower.next(PATIENCE)
+                said.extend(pieces(follower.said()))
+                if "".join(each.text for each in said) == "It is the ":
+                    hearing.set()
+
+        await connected(stage.feed, follower)
+        listening = asyncio.create_task(listen())
+        await stage.create("x", role="ada")
+        async with asyncio.timeout(PATIENCE):
+            await hearing.wait()
+        assert (await stage.task(1)).status == "in_progress"
+        go_on.set()
+        assert (await stage.becomes(1, "done")).result == "It is the cookie."
+        listening.cancel()
+    assert {(each.task, each.attempt, each.member, each.step) for each in said} == {(1, 1, "ada", 2)}
+    assert [each.kind for each in await stage.journal(1)] == ["prompt", "answer"]

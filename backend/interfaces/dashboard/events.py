@@ -1,4 +1,7 @@
-"""The log, a sentence for each event, newest first; and the stream that tells a page that there is news."""
+"""The log, a sentence for each event, newest first; and the stream that tells a page that there is news.
+
+The page of a task is also told what is being written there, since no page that is asked for again shows that.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -38,10 +41,18 @@ async def stream(request: Request) -> Response:
     squad = await live.require(visitor.actor, visitor.squad)
     came_back = request.headers.get("last-event-id", "")
     after = visits.whole(came_back) or visits.position(request, "after")
+    task = visits.position(request, "task")
     return streams.response(
         live,
         squad,
-        lambda channel: Follower(live, channel, visitor.actor, visitor.squad, min(after, squad["position"])),
+        lambda channel: Follower(
+            live,
+            channel,
+            visitor.actor,
+            visitor.squad,
+            min(after, squad["position"]),
+            hears=(lambda said: said.task == task) if task else None,
+        ),
         lambda: sessions.still_open(visitor.request, visitor.actor, visitor.squad),
         wire=news,
         alive=ALIVE,

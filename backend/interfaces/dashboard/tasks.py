@@ -60,6 +60,8 @@ async def one(request: Request) -> Response:
     number = visitor.number()
     setting = await visits.setting(visitor)
     before = min(visits.position(request, "before") or limits.NUMBER_MAX, limits.NUMBER_MAX)
+    # Before the rest: a step that ends meanwhile is news, and not yet on the page.
+    ended = await visitor.database.reads.row(steps.ended, visitor.actor, visitor.squad, number)
     task, attempts, relatives, journal, usage, (thread, more) = await asyncio.gather(
         visitor.value(tasks.get, number),
         visitor.read(tasks.attempts, number, missing=visits.NO_TASK),
@@ -77,6 +79,7 @@ async def one(request: Request) -> Response:
         may=May.of(whole, setting),
         timeline=timeline(Attempts.model_validate_json(attempts).items, thread),
         more=more,
+        ended=ended["step"] if ended else 0,
         relatives=Relatives.model_validate_json(relatives).items,
         steps=Steps.model_validate_json(journal),
         newest=before == limits.NUMBER_MAX,

@@ -21,6 +21,11 @@ After = Annotated[int, Query(ge=0, le=limits.POSITION_MAX)]
 Task = Annotated[int | None, Query(ge=1, le=limits.NUMBER_MAX, description="Only events of this task.")]
 Kind = Annotated[list[str], Query(max_length=len(schemas.kinds()), description="Only events of these kinds.")]
 
+TEXT = """Also what models say just now: events `step.text` without an id, each a piece of an answer as JSON. `offset`
+is how many characters of the answer came before it; 0 begins the answer, also anew. They are kept nowhere and may be
+missing; the whole answer is in `step.ended`."""
+Text = Annotated[bool, Query(description=TEXT)]
+
 
 @router.get("", response_model=Events)
 async def events_after(
@@ -52,15 +57,17 @@ async def events_stream(
     after: After = 0,
     task: Task = None,
     kind: Kind = [],  # noqa: B006  (FastAPI copies it)
+    text: Text = False,
     last_event_id: Annotated[str | None, Header(description="What a browser sends when it comes back.")] = None,
 ) -> Response:
     """The events behind a position as they come, as server-sent events; `Last-Event-ID` goes before `after`."""
     position = after if last_event_id is None else _position(last_event_id)
     kinds = frozenset(_known(kind))
+    hears = (lambda said: task in (None, said.task)) if text else None
     return streams.response(
         feed,
         await feed.require(actor, squad),
-        lambda channel: Follower(feed, channel, actor, squad, position, task, kinds),
+        lambda channel: Follower(feed, channel, actor, squad, position, task, kinds, hears),
         lambda: still_known(request, actor, squad),
     )
 

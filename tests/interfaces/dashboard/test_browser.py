@@ -1,6 +1,7 @@
 """Journeys through the page in a real Chromium."""
 
 import asyncio
+import functools
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -16,10 +18,14 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from backend.core.settings import Settings
 from backend.interfaces import streams
+from backend.operations import steps
+from backend.operations.access import Actor, SquadRef
+from backend.operations.steps import Outcome, StepNew
 from tests.campaigns.serving import standing
 from tests.interfaces.dashboard.chromium import NAMELESS, PALE, Watched, chromium
 from tests.interfaces.dashboard.conftest import full_of, key_of, worked
 from tests.interfaces.http.conftest import Site, external, listening, made, opened, squad, tasks
+from tests.live.stage import meanwhile, piece
 
 PAGES = ("", "/tasks/1", "/graph", "/inbox", "/members", "/feed")
 EVIL = (
@@ -198,6 +204,52 @@ async def test_steps_come_by_themselves_and_what_is_open_stays_open(
     await expect(page.locator("#step-7")).to_contain_text("unknown")
     await expect(whole).to_be_visible()
     assert watched.errors == []
+
+
+async def test_what_a_model_writes_is_seen_until_it_is_a_step(
+    browser: Browser, url: str, site: Site, owner: httpx.AsyncClient
+) -> None:
+    await tasks(owner, "/squads/web", "one")
+    claim = await claimed(owner, 1)
+    squad_id, tess = await known(owner)
+    watched = await visit(browser, url, owner, "/tasks/1")
+    page = watched.page
+    box = page.locator("#writing .text")
+    await expect(box).to_be_hidden()
+    do = functools.partial(site.app.state.database.transact, actor=tess, squad=SquadRef(squad_id, None))
+    await do(steps.begin, new=StepNew(claim, 1, "answer"))
+
+    async def says(text: str, offset: int, shown: str, step: int = 1) -> None:
+        said = piece(squad_id, text, offset=offset, step=step)
+        await meanwhile(lambda: site.app.state.feed.say(said), expect(box).to_have_text(shown))
+
+    await says(EVIL, 0, EVIL)
+    await says("It is ", 0, "It is ")
+    await expect(page.locator("#writing strong")).to_have_text("hal")
+    await box.evaluate("(it) => it.mine = true")
+    await as_tess(owner, "/messages", {"task": 1, "body": "Look at the cookie."})
+    await expect(page.locator(".timeline").first).to_contain_text("Look at the cookie.")
+    await expect(box).to_have_text("It is ")
+    assert await box.evaluate("(it) => it.mine")
+    site.app.state.feed.say(piece(squad_id, "the 💥 cookie", offset=6))
+    site.app.state.feed.say(piece(squad_id, "!", offset=18))
+    site.app.state.feed.say(piece(squad_id, "end", offset=30))
+    await expect(box).to_have_text("It is the 💥 cookie! … end")
+    await do(steps.end, claim=claim, number=1, outcome=Outcome("It is the cookie."))
+    await expect(box).to_be_hidden()
+    site.app.state.feed.say(piece(squad_id, "late", offset=33))
+    await says("next", 0, "next", step=2)
+    await as_tess(owner, "/tasks/1/release", {"claim": claim})
+    await expect(page.locator("#attempt-1")).to_contain_text("released")
+    assert not await ran(page)
+    assert watched.errors == []
+
+
+async def known(owner: httpx.AsyncClient) -> tuple[UUID, Actor]:
+    """The squad's id, and tess."""
+    squad_id = UUID((await owner.get("/squads/web")).json()["id"])
+    tess = UUID((await owner.get("/squads/web/members/tess")).json()["id"])
+    return squad_id, Actor(member_id=tess, squad_id=squad_id)
 
 
 async def test_a_refused_form_says_why_and_keeps_what_was_written(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from backend.interfaces import streams
 from tests.interfaces.dashboard.conftest import OURS
 from tests.interfaces.http.conftest import Site, external, listening, squad, tasks
 from tests.interfaces.http.streaming import HELLO, Stream
+from tests.live.stage import meanwhile, piece
 
 
 @pytest.fixture
@@ -101,3 +103,20 @@ async def test_who_may_see_it_no_longer_hears_no_more(
 async def test_another_s_squad_has_none(site: Site, admin: httpx.AsyncClient, live: httpx.AsyncClient) -> None:
     await external(site, admin, await squad(admin), "tess")
     assert (await live.get("/ui/web/stream")).status_code == 404
+
+
+async def test_a_task_s_page_is_told_what_is_written_there_and_no_other(
+    site: Site, ada: httpx.AsyncClient, live: httpx.AsyncClient
+) -> None:
+    squad_id = UUID((await ada.get(await squad(ada))).json()["id"])
+    say = site.app.state.feed.say
+    async with stream(live, "?after=2&task=7") as page, stream(live, "?after=2&task=x") as other:
+        await meanwhile(lambda: say(piece(squad_id, "?", task=7, step=0)), page.text())
+        say(piece(squad_id, "of 8", task=8))
+        say(piece(squad_id, "of 7", task=7))
+        while not (text := await page.text()).step:
+            continue
+        assert (text.task, text.text) == (7, "of 7")
+        await tasks(ada, "/squads/web", "one")
+        assert await other.block() == "id: 3\nevent: news\ndata: 3"
+        assert await page.block() == "id: 3\nevent: news\ndata: 3"

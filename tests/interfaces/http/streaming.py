@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import orjson
 
+from agentsquad.schemas.steps import StepText
+
 PATIENCE = 20.0  # seconds in which everything here happens many times over
 HELLO = ":"
 
@@ -48,6 +50,14 @@ class Stream:
         while not seen or seen[-1]["position"] < up_to:
             seen.append(await self.event())
         return seen
+
+    async def text(self) -> StepText:
+        """The next piece of text; its lines are exactly these two."""
+        while (block := await self.block()) == HELLO:
+            continue
+        (kind, data) = block.split("\n")
+        assert (kind, data[:6]) == ("event: step.text", "data: ")
+        return StepText.model_validate_json(data.removeprefix("data: "))
 
     async def rest(self) -> list[str]:
         """All blocks until the end."""

@@ -5,6 +5,7 @@ import socket
 import tracemalloc
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
@@ -13,7 +14,8 @@ from agentsquad.schemas import limits
 from backend.interfaces import streams
 from tests.campaigns.crew import until
 from tests.interfaces.http.conftest import Site, listening, made, refused, squad, tasks
-from tests.interfaces.http.streaming import PATIENCE, stream
+from tests.interfaces.http.streaming import PATIENCE, Stream, stream
+from tests.live.stage import meanwhile, piece
 
 
 @pytest.fixture
@@ -181,3 +183,76 @@ async def test_a_slow_reader_costs_little_and_misses_nothing(site: Site, web: ht
                 *lines, rest = (rest + await loop.sock_recv(slow, 1 << 20)).split(b"\n")
                 seen += [line for line in lines if line.startswith(b"id: ")]
         assert seen == [b"id: %d" % position for position in range(1, amount + 3)]
+
+
+async def test_text_comes_to_who_asks_for_it_and_has_no_id(site: Site, web: httpx.AsyncClient) -> None:
+    live = site.app.state.feed
+    squad_id = await id_of(web)
+    async with stream(web, "?after=2&text=true") as hearing, stream(web, "?after=2") as deaf:
+        await hears(site, hearing, squad_id)
+        for text in ("a\n\ndata: 1\r\nid: 7", "\u2028 💥", "x" * 1_200):
+            live.say(piece(squad_id, text, task=7))
+            assert await said(hearing) == (7, text)
+        await tasks(web, "", "one")
+        assert (await hearing.event())["position"] == (await deaf.event())["position"] == 3
+        live.say(piece(squad_id, "after it"))
+        assert await said(hearing) == (1, "after it")
+    async with stream(web, "?after=0&text=true", Last_Event_ID="3") as again:
+        await tasks(web, "", "two")
+        assert (await again.event())["position"] == 4
+
+
+async def test_text_is_narrowed_to_a_task_but_not_by_kinds(site: Site, web: httpx.AsyncClient) -> None:
+    live = site.app.state.feed
+    squad_id = await id_of(web)
+    async with stream(web, "?after=2&text=true&task=1&kind=task.failed") as feed:
+        await hears(site, feed, squad_id)
+        for place, task in enumerate((2, 1, 3, 1)):
+            live.say(piece(squad_id, f"of {task}", task=task, offset=place))
+        await tasks(web, "", "one")
+        assert [await said(feed) for _ in range(2)] == [(1, "of 1")] * 2
+
+
+async def test_who_is_no_part_of_a_squad_hears_none_of_it(
+    site: Site, admin: httpx.AsyncClient, web: httpx.AsyncClient, url: str
+) -> None:
+    squad_id = await id_of(web)
+    bob = await site.caller(key_of(await site.newcomer(admin, "bob@example.com")), url)
+    theirs = made(await bob.post("/squads", json={"name": "theirs"}))["id"]
+    refused(await bob.get(f"/squads/{squad_id}/events/stream?text=true"), 404, "not_found")
+    async with (
+        stream(bob, "?after=2&text=true", squad="/squads/theirs") as foreign,
+        stream(web, "?after=2&text=true") as ours,
+    ):
+        await hears(site, ours, squad_id)
+        await hears(site, foreign, UUID(theirs))
+        site.app.state.feed.say(piece(squad_id, "ours alone"))
+        assert await said(ours) == (1, "ours alone")
+        site.app.state.feed.say(piece(UUID(theirs), "theirs"))
+        assert await said(foreign) == (1, "theirs")
+
+
+async def test_what_is_neither_true_nor_false_is_refused(web: httpx.AsyncClient) -> None:
+    answer = await web.get("/events/stream?text=perhaps")
+    refused(answer, 422, "invalid")
+    assert answer.json()["errors"][0]["field"] == "query.text"
+
+
+async def id_of(web: httpx.AsyncClient) -> UUID:
+    return UUID((await web.get(str(web.base_url).rstrip("/"))).json()["id"])
+
+
+def key_of(client: httpx.AsyncClient) -> str:
+    return client.headers["Authorization"].removeprefix("Bearer ")
+
+
+async def hears(site: Site, feed: Stream, squad_id: UUID) -> None:
+    """The bell hears what is said, and this stream, too."""
+    await meanwhile(lambda: site.app.state.feed.say(piece(squad_id, "", step=0)), feed.text())
+
+
+async def said(feed: Stream) -> tuple[int, str]:
+    """The next text but for that: its task, and what it says."""
+    while not (text := await feed.text()).step:
+        continue
+    return text.task, text.text

@@ -8,6 +8,7 @@
   const REFUSED = 2000; // until the page asks again that was refused
   const AGAIN = [1000, 2000, 4000, 8000];
   const GLOW = 1600;
+  const KEPT = 20000; // characters of what is being written, and twice as many for a while
 
   const page = document.getElementById("page");
   const line = document.getElementById("line");
@@ -24,6 +25,7 @@
   let stale = false;
   let free = 0; // when the next request may begin
   let skew = 0; // of the server's clock against this one
+  let written = null; // what a model has written of its answer, until that is a step of the task
 
   // Times, as backend/interfaces/dashboard/words.py says them.
   const span = (milliseconds) => {
@@ -51,6 +53,24 @@
       else if ("at" in time.dataset) say(time, clock(new Date(at)));
     }
   };
+  // What is being written at the task. The page knows which steps have ended; what belongs to these comes too late.
+  const write = () => {
+    const place = document.getElementById("writing");
+    if (!place) return;
+    if (written && written.step <= Number(place.dataset.ended)) written = null;
+    const box = place.firstElementChild;
+    box.hidden = !written?.text;
+    box.querySelector("strong").textContent = written?.member ?? "";
+    say(box.querySelector(".text"), written?.text ?? "");
+  };
+  const hear = (piece) => {
+    if (written?.step !== piece.step || !piece.offset) written = { step: piece.step, member: piece.member, text: "", heard: 0 };
+    if (piece.offset !== written.heard) written.text += " … ";
+    written.text += piece.text;
+    written.heard = piece.offset + [...piece.text].length;
+    if (written.text.length > 2 * KEPT) written.text = `… ${written.text.slice(-KEPT)}`;
+    write();
+  };
   const arrived = () => {
     const now = document.getElementById("now");
     if (now) {
@@ -58,6 +78,7 @@
       document.title = now.dataset.title;
     }
     tell();
+    write();
   };
 
   // The page, again.
@@ -125,7 +146,8 @@
   const follow = () => {
     close();
     heard = Date.now();
-    const stream = (source = new EventSource(`${address}?after=${position}`));
+    const task = document.getElementById("writing")?.dataset.task;
+    const stream = (source = new EventSource(`${address}?after=${position}${task ? `&task=${task}` : ""}`));
     let lost = failures > 0;
     stream.addEventListener("open", () => {
       heard = Date.now();
@@ -137,6 +159,10 @@
       heard = Date.now();
       position = event.data;
       news();
+    });
+    stream.addEventListener("step.text", (event) => {
+      heard = Date.now();
+      hear(JSON.parse(event.data));
     });
     stream.addEventListener("alive", () => (heard = Date.now()));
     stream.addEventListener("error", () => {

@@ -98,6 +98,27 @@ async def test_an_answer_that_comes_while_all_runners_are_down_is_found_after_an
     assert (child["title"], child["by"], child["result"]) == ("Blue or red?", "owner", "red")
 
 
+async def test_what_a_dead_runner_held_is_taken_back_while_no_server_runs(database: Database, tmp_path: Path) -> None:
+    team = await found(database, 0, lease_seconds=LEASE)
+
+    async def look() -> checkers.State:
+        return await asyncio.to_thread(checkers.state, team.url, team.squad.id)
+
+    async with StandIn() as served, hosting.outside() as outside:
+        await hosting.host(database, team, "ada", served.url, outside.url)
+        await database.transact(tasks.create, team.owner, team.squad, [TaskNew(title="begin it")])
+        with Crew(tmp_path / "crew") as crew:
+            worker = await asyncio.to_thread(crew.start, dying.run, team.url, "answer 1 begun")
+            await until(lambda: not worker.process.is_alive(), PATIENCE)
+        async with runner(tmp_path / "runner", team.url):
+
+            async def done() -> bool:
+                return (await look()).with_status("done") == [1]
+
+            await eventually(done, PATIENCE)
+    assert [attempt["outcome"] for attempt in (await look()).attempts][:1] == ["lapsed"]
+
+
 async def test_a_drained_runner_gives_back_what_hangs_and_another_one_goes_on(
     database: Database, tmp_path: Path
 ) -> None:

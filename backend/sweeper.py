@@ -1,4 +1,4 @@
-"""Takes back what dead workers hold: every half second, squad by squad, in every server process.
+"""Takes back what dead workers hold: every half second, squad by squad, in every process of a server or a runner.
 
 No leader: a squad that somebody is writing to is skipped, since that writer lapses what is over itself
 or the next round comes. Now and then it forgets answers that were kept for long enough.

@@ -5,6 +5,7 @@ import signal
 
 import typer
 
+from backend import sweeper
 from backend.cli.sentences import out, sentences
 from backend.cli.serve import log_from, make_home
 from backend.core.database import Database, close_db, init_db
@@ -29,13 +30,16 @@ async def _run(database: Database) -> None:
     try:
         await init_db(database)
         feed = Feed(database)
-        working = [asyncio.create_task(feed.run()), asyncio.create_task(runners.run(database, feed))]
+        # What another runner held when it died is taken back also while no server runs.
+        beside = [asyncio.create_task(feed.run()), asyncio.create_task(sweeper.run(database))]
+        working = asyncio.create_task(runners.run(database, feed))
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, working[1].cancel)
+            asyncio.get_running_loop().add_signal_handler(number, working.cancel)
         most = database.settings.SQUAD_RUNNER_TASKS
         out.print(f"Running hosted members, at most {most} tasks at once   Ctrl-C ends the runner", markup=False)
-        await asyncio.wait(working[1:])
-        working[0].cancel()
-        await asyncio.wait(working)
+        await asyncio.wait([working])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
     finally:
         await close_db(database)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+import genai_prices.data  # noqa: F401  # takes a quarter of a second, which the event loop would have to spare
 from genai_prices import calc_price
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestParameters

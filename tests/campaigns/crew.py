@@ -5,6 +5,7 @@ What a worker has seen it writes to a journal of its own, a line at a time, so t
 
 import asyncio
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
@@ -30,7 +31,8 @@ from backend.operations import members, squads
 from backend.operations.access import Actor, SquadRef
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pytest", "httpx", "psycopg2", "mcp.client", "backend.app", "tests.campaigns.crew"])
+PRELOADED = ["pytest", "httpx", "psycopg2", "mcp.client", "jsonschema", "backend.app", "backend.runner.runners"]
+CONTEXT.set_forkserver_preload([*PRELOADED, "tests.campaigns.crew"])
 NAP = 1.4  # seconds: longer than a lease
 
 
@@ -50,6 +52,7 @@ Work = Callable[..., Awaitable[None]]
 
 def _main(work: Work, path: Path, args: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()  # to look through all that is loaded for garbage would copy it into this process
 
     async def run() -> None:
         await work(Journal(path), *args)

@@ -7,7 +7,7 @@ answers, `POST /plan` a list of answers for each task, and `GET /calls` says wha
 An answer is a dictionary: `text`, `calls` (`[{"name", "arguments"}]`), or one of `status` (with `retry_after` and
 `message`), `hang` ("silent", "headers", "trickle"), `cut` (after so many characters of `text`), `end` (the same, but
 politely), `garbage`, `endless`, `packed`, `raw` (bytes of a body), `redirect`. `plain` answers without a stream
-whatever was asked for, `usage` is false where none shall be told.
+whatever was asked for, `usage` is false where none shall be told, and `wait` seconds pass before it answers.
 """
 
 import asyncio
@@ -48,14 +48,16 @@ def results(body: Body) -> int:
     return count
 
 
-def task_of(body: Body) -> Any:
-    """The task of the last prompt that holds one."""
+def told(body: Body) -> Any:
+    """What the last prompt that holds a task says of it."""
     for message in reversed(body["messages"]):
         content = message["content"]
         text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
         if message["role"] == "user" and "\n\n{" in text:
-            return json.loads(text[text.index("\n\n{") :])["task"]
-    return {}
+            data = json.loads(text[text.index("\n\n{") :])
+            if "task" in data:
+                return data
+    return {"task": {}}
 
 
 def planned(plan: list[Answer], body: Body) -> Answer:
@@ -67,7 +69,7 @@ def planned(plan: list[Answer], body: Body) -> Answer:
         done -= len(step.get("calls", ()))
     else:
         step = plan[-1]
-    number = str(task_of(body).get("number", ""))
+    number = str(told(body)["task"].get("number", ""))
     filled: Answer = json.loads(json.dumps(step).replace("{number}", number))
     return filled
 
@@ -154,6 +156,7 @@ class StandIn:
             call.ended.set()
 
     async def _answer(self, body: Body, answer: Answer, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(answer.get("wait", 0))
         if "hang" in answer:
             await _hang(writer, answer["hang"])
         elif {"status", "redirect", "garbage", "raw", "packed", "endless"} & answer.keys():

@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
@@ -70,3 +72,8 @@ def test_everything_that_is_read_counts() -> None:
     tool = ToolDefinition(name="t", description=long, parameters_json_schema={"type": "object"})
     assert size([], ModelRequestParameters(function_tools=[tool])) > 1_000
     assert size([], nothing) == 0
+
+
+def test_the_prices_are_there_before_the_first_model_is_made() -> None:
+    script = "import sys, backend.runner.runners; assert 'genai_prices.data' in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -65,9 +65,9 @@ def made(shed: Shed) -> MCPServer[Any]:
 
 
 @asynccontextmanager
-async def opened(shed: Shed, port: int = 0) -> AsyncIterator[Shed]:
+async def opened(shed: Shed, port: int = 0, tools: Callable[[Shed], MCPServer[Any]] = made) -> AsyncIterator[Shed]:
     """Serve it; with a key, to whoever has it."""
-    inner = made(shed).streamable_http_app(streamable_http_path="/mcp")
+    inner = tools(shed).streamable_http_app(streamable_http_path="/mcp")
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

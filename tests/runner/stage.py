@@ -37,6 +37,7 @@ class Heard:
     messages: list[ModelMessage]
     instructions: str
     tools: list[str]
+    described: list[str] = field(default_factory=list)
 
     @property
     def prompts(self) -> list[str]:
@@ -88,7 +89,8 @@ class Minds:
         name = hosting.model
 
         async def answer(heard: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
-            question = Heard(heard, info.instructions or "", [tool.name for tool in info.function_tools])
+            tools = {tool.name: tool.description or "" for tool in info.function_tools}
+            question = Heard(heard, info.instructions or "", list(tools), list(tools.values()))
             self.asked.append((name, question))
             said = self.minds[name](question)
             parts = await said if isinstance(said, Awaitable) else said

@@ -23,14 +23,16 @@ class Shed:
 
     url: str = ""
     key: str = ""
+    says: str = ""  # what the tool `tell` answers
     headers: list[dict[str, str]] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)  # of the tool that never answers
+    server: MCPServer[Any] = field(default_factory=lambda: MCPServer("shed"))
 
 
-def made(shed: Shed) -> MCPServer[Any]:
-    """The tools."""
-    server = MCPServer("shed")
+def stock(shed: Shed) -> None:
+    """Put the tools into it."""
+    server = shed.server = MCPServer("shed")
 
     @server.tool()
     def add(a: int, b: Annotated[int, Field(description="The other one.")]) -> int:
@@ -55,19 +57,22 @@ def made(shed: Shed) -> MCPServer[Any]:
         return [text, *(headers.get("authorization", "") for headers in shed.headers[-1:])]
 
     @server.tool()
+    def tell() -> str:
+        return shed.says
+
+    @server.tool()
     async def hang() -> str:
         shed.called.append("hang")
         shed.entered.set()
         await asyncio.Event().wait()
         return ""
 
-    return server
-
 
 @asynccontextmanager
 async def opened(shed: Shed, port: int = 0) -> AsyncIterator[Shed]:
     """Serve it; with a key, to whoever has it."""
-    inner = made(shed).streamable_http_app(streamable_http_path="/mcp")
+    stock(shed)
+    inner = shed.server.streamable_http_app(streamable_http_path="/mcp")
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -116,11 +116,10 @@ class Stage:
     minds: Minds
 
     async def host(self, name: str, mind: Mind, role: str | None = None, **how: Any) -> None:
-        """Add a hosted member whose model thinks like that."""
-        self.minds.minds[name] = mind
-        new = MemberNew(
-            name=name, kind="hosted", role=name if role is None else role, hosting=Hosting(model=name, **how)
-        )
+        """Add a hosted member whose model thinks like that; the model is called as the member, or as is said."""
+        hosting = Hosting(**{"model": name} | how)
+        self.minds.minds[hosting.model] = mind
+        new = MemberNew(name=name, kind="hosted", role=name if role is None else role, hosting=hosting)
         await self.database.transact(members.add, self.owner, self.squad, new)
 
     async def create(self, title: str = "x", **more: Any) -> int:

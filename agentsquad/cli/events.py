@@ -73,10 +73,11 @@ async def log(
 def view(event: Event) -> Text:
     """An event, in one line."""
     where = Text(f"{event.position:>5}  {words.clock(event.at)}  ", style="dim")
-    return where.append(words.line(sentence(event)), _style(event))
+    return where.append(words.line(sentence(event)), style(event))
 
 
-def _style(event: Event) -> str:
+def style(event: Event) -> str:
+    """Its colour."""
     match event.kind:
         case "task.completed" | "task.accepted":
             return "green"

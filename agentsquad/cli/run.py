@@ -22,10 +22,13 @@ from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.squads import Squad, SquadNew
 from agentsquad.schemas.steps import StepText
 from agentsquad.schemas.tasks import Task, TaskNew
+from agentsquad.sentences import sentence
 
 app = typer.Typer()
 LEAD: Final = "lead"
-ENDED: Final = ("done", "failed", "cancelled")
+FAILED: Final = ("failed", "cancelled")
+ENDED: Final = ("done", *FAILED)
+SERVERS: Final = "the server's own"
 SLUG: Final = 40  # characters of a name that is made of the words
 
 
@@ -56,7 +59,7 @@ async def run(
         role = LEAD if LEAD in roles else roles[0]
         new = checked(TaskNew, title=title, description=text if text != title else "", role=role)
         (task,) = await own.create_tasks([new])
-        yield Answer(task, Text(_begun(squad, task)))
+        yield Answer(task, _begun(squad, task, detach))
         if not detach:
             async for answer in _watched(own, squad, task, text=not as_json and sys.stdout.isatty()):
                 yield answer
@@ -71,12 +74,10 @@ async def _watched(client: AsyncClient, squad: Squad, task: Task, *, text: bool)
                 continue
             if speaking.end(event):
                 yield Answer(None, passing=True)
+            status = getattr(event.data, "status", None) if event.task == task.number else None
             if _is_told(event):
-                yield Answer(event, events.view(event))
-            if event.kind == "task.created" and event.data.assignee and _is_person(squad, event.data.assignee):
-                answer = f"asq answer --squad {squad.name} {event.task} TEXT"
-                yield Answer(None, Text(f"{event.data.assignee} is asked; say: {answer}", style="yellow"))
-            if event.task == task.number and getattr(event.data, "status", None) in ENDED:
+                yield Answer(event, None if status in FAILED else _view(event, squad))
+            if status in ENDED:
                 break
             if _needs_somebody(event) and not sys.stdout.isatty():
                 break  # nobody reads along who could do something about it
@@ -85,6 +86,19 @@ async def _watched(client: AsyncClient, squad: Squad, task: Task, *, text: bool)
         yield Answer(ended, Text(f"\n{words.words(ended.result)}"))
     else:
         yield Answer(ended, Text(words.plain(ended.why), style="red"), code=1)
+
+
+def _view(event: Event, squad: Squad) -> Text:
+    """An event for whoever watches: what a person has to know comes whole, and what to do about it below."""
+    said = Text(f"{words.clock(event.at)}  ", style="dim")
+    if event.kind == "message.sent" and _needs_somebody(event):
+        return said.append(words.line(event.data.body), "yellow")
+    if event.kind == "task.created" and event.data.assignee and _is_person(squad, event.data.assignee):
+        asked = f"{event.actor.member} asks {event.data.assignee}: {event.data.title}"
+        details = f"\n{words.plain(event.data.description)}" if event.data.description else ""
+        answer = f"\nasq answer --squad {squad.name} {event.task} TEXT"
+        return said.append(words.line(asked), "yellow").append(details, "yellow").append(answer, "bold")
+    return said.append(words.line(sentence(event)), events.style(event))
 
 
 def _needs_somebody(event: Event) -> bool:
@@ -124,10 +138,16 @@ def _is_person(squad: Squad, name: str) -> bool:
     return any(member.kind == "person" for member in squad.members if member.name == name)
 
 
-def _begun(squad: Squad, task: Task) -> str:
-    hosted = ", ".join(member.name for member in squad.members if member.hosting)
-    model = next(words.model(member) for member in squad.members if member.hosting)
-    return (
-        f"{squad.name}: {hosted}; model {model}. #{task.number} is theirs; Ctrl-C stops the watching, "
-        f"`asq squad pause --squad {squad.name} --now` the work."
-    )
+def _begun(squad: Squad, task: Task, detached: bool) -> Text:
+    hosted = sorted((member for member in squad.members if member.hosting), key=lambda member: member.role != LEAD)
+    model = words.model(hosted[0])
+    facts = [
+        f"Squad {squad.name}: {', '.join(member.name for member in hosted)}",
+        f"Model: {SERVERS if model == Hosting().model else model}",
+    ]
+    if detached:
+        hint, command = f"#{task.number} is theirs. What becomes of it:", f"asq task show {task.number}"
+    else:
+        hint, command = "Ctrl-C ends the watching, not the work. This does:", "asq squad pause --now"
+    command = f"{command} --squad {squad.name}"
+    return Text("\n".join([*facts, hint, ""])).append(command, "bold").append("" if detached else "\n")

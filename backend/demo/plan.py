@@ -1,4 +1,4 @@
-"""The lead's plan: the tasks of a review, ready for one batch.
+"""The planner's plan: the tasks of a review, ready for one batch.
 
 Reading comes first, the analyses wait for it, the ranking waits for the analyses, and the report
 for all of them.

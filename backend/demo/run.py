@@ -1,4 +1,4 @@
-"""`asq demo`: a server of its own, six workers, all that can go wrong, a report, and nothing left running."""
+"""`asq demo`: a server of its own with a member that it runs, six workers, all that can go wrong, and a report."""
 
 import asyncio
 import os
@@ -8,6 +8,8 @@ from typing import Final
 
 from agentsquad import local
 from agentsquad.client import AsyncClient
+from agentsquad.schemas.hosting import Hosting
+from agentsquad.schemas.members import MemberNew
 from agentsquad.schemas.squads import SquadNew
 from agentsquad.schemas.tasks import TaskNew
 from backend.core.errors import StartError
@@ -15,13 +17,14 @@ from backend.demo.counting import count
 from backend.demo.picture import Film
 from backend.demo.processes import Processes, processes
 from backend.demo.show import Show
-from backend.demo.story import LEASE, Story
+from backend.demo.story import LEASE, MODEL, Story
 
 PACE: Final = 1.0  # seconds that each task takes at least, so that one can watch
 HEADING: Final = "# Review of "  # what each report begins with
 LIMIT: Final = 90.0  # seconds until it is given up
-WORKERS: Final = {
-    "lea": "lead",
+LEAD: Final = MemberNew(name="lea", role="lead", kind="hosted", hosting=Hosting(model=MODEL))
+PLANNER: Final = MemberNew(name="pia", role="planner")
+WORKERS: Final = {  # who come once the lead has given its task to the roles that were there
     "rob": "reviewer",
     "rio": "reviewer",
     "tess": "reviewer",
@@ -51,13 +54,19 @@ async def run(folder: Path, report: Path, picture: Path | None = None) -> None:
         async with AsyncClient(url, (own.home / local.KEY).read_text().strip(), patience=LIMIT) as client:
             await client.create_squad(SquadNew(name="demo", lease_seconds=LEASE))
             show.say(f"Watch it in a browser, too: {(await client.create_link()).url}")
+            for new in (LEAD, PLANNER):
+                await client.add_member(new)
             await client.create_tasks(
                 [TaskNew(title=f"Review {folder.name}", role="lead", input={"folder": str(folder)})]
             )
-            for name in WORKERS:
-                await _worker(own, url, name)
+
+            async def start() -> None:
+                for name in WORKERS:
+                    await _worker(own, url, name, WORKERS[name], "backend.demo.work")
+
+            await _worker(own, url, PLANNER.name, PLANNER.role, "backend.demo.planner")
             with show:
-                story = Story(client, own, show)
+                story = Story(client, own, show, start)
                 try:
                     async with asyncio.timeout(LIMIT):
                         done = await story.follow()
@@ -70,9 +79,8 @@ async def run(folder: Path, report: Path, picture: Path | None = None) -> None:
         await asyncio.to_thread(film.write, picture)
 
 
-async def _worker(own: Processes, url: str, name: str) -> None:
-    module = "backend.demo.lead" if WORKERS[name] == "lead" else "backend.demo.work"
-    options = ["--as", name, "--role", WORKERS[name], "--stdin", "none"]
+async def _worker(own: Processes, url: str, name: str, role: str, module: str) -> None:
+    options = ["--as", name, "--role", role, "--stdin", "none"]
     command = [sys.executable, "-m", module]
     await own.start(name, "work", *options, "--", *command, SQUAD_URL=url, DEMO_PACE=str(PACE))
 

@@ -26,7 +26,13 @@ from backend.demo.picture import Film
 
 SCREEN: Final = Console(file=io.StringIO(), width=128, height=22, force_terminal=True)  # of the picture
 LINES: Final = 9  # of the log in the picture
-STYLES: Final = {"task.claimed": "cyan", "task.completed": "green", "task.lapsed": "red", "task.failed": "red"}
+STYLES: Final = {
+    "step.started": "magenta",
+    "task.claimed": "cyan",
+    "task.completed": "green",
+    "task.lapsed": "red",
+    "task.failed": "red",
+}
 
 
 class Show:

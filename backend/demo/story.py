@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from agentsquad.client import AsyncClient
 from agentsquad.schemas.events import Event
 from agentsquad.schemas.tasks import Task
-from backend.demo import lead
+from backend.demo import planner
 from backend.demo.processes import SERVER, Processes
 from backend.demo.show import Show
 
 LEASE: Final = 3  # seconds
+MODEL: Final = "offline:rehearsal"  # of the lead: fixed rules, which need no network and no key
 FIRST: Final = 1  # number of the lead's task
+SECOND: Final = 2  # of the planner's, whose result is the report
 READING: Final = "Read every module"  # the task for which all others wait
 KILLED: Final = "rob"
 STOPPED: Final = "rio"
@@ -29,10 +32,14 @@ class Story:
         client: the owner's.
         processes: what runs.
         show: where it is seen.
+        start: lets the workers come.
     """
 
-    def __init__(self, client: AsyncClient, processes: Processes, show: Show) -> None:
+    def __init__(
+        self, client: AsyncClient, processes: Processes, show: Show, start: Callable[[], Awaitable[None]]
+    ) -> None:
         self._client = client
+        self._start = start
         self._processes = processes
         self._show = show
         self._titles: dict[int, str] = {}
@@ -42,14 +49,14 @@ class Story:
         self.refused = 0  # results that came too late
 
     async def follow(self) -> Task:
-        """Follow the log until the lead's task is done, and let happen what has to. Answers that task."""
+        """Follow the log until the lead's task is done, and let happen what has to. Answers the planner's."""
         async with contextlib.aclosing(self._client.feed()) as events:
             async for event in events:
                 self._show.event(event, self._titles)
                 await self._react(event)
                 self._show.board(await self._client.board())
                 if event.kind == "task.completed" and event.task == FIRST:
-                    return await self._client.task(FIRST)
+                    return await self._client.task(SECOND)
         raise AssertionError
 
     async def _react(self, event: Event) -> None:
@@ -59,11 +66,15 @@ class Story:
         match event.kind:
             case "task.created":
                 self._titles[event.data.number] = event.data.title
-                if event.data.title == lead.QUESTION:
+                if event.data.title == planner.QUESTION:
                     await self._question(event.data.number)
+            case "task.waiting" if event.task == FIRST:
+                who = f"{event.actor.member}, whom the server itself runs ({MODEL}),"
+                self._show.beat(1, f"{who} gave #{FIRST} to the planner as #{SECOND}, and waits for it")
+                await self._start()
             case "task.waiting" if not self._killed:
-                split = f"{event.actor.member} split #{event.task} into {len(self._titles) - 1} tasks with dependencies"
-                self._show.beat(1, f"{split}; five workers take them")
+                split = f"{event.actor.member} split #{event.task} into {len(self._titles) - SECOND} tasks"
+                self._show.beat(1, f"{split} with dependencies; five workers take them")
             case "task.claimed":
                 await self._claimed(event)
             case "task.completed" if event.task == self._stopped and event.actor.member != STOPPED:
@@ -116,8 +127,8 @@ class Story:
 
     async def _question(self, number: int) -> None:
         """Ask whoever watches; nobody there is an answer, too."""
-        self._show.beat(6, f'{lead.QUESTION} "{lead.CHOICES[1]}", or Enter for "{lead.CHOICES[0]}"')
+        self._show.beat(6, f'{planner.QUESTION} "{planner.CHOICES[1]}", or Enter for "{planner.CHOICES[0]}"')
         answer = await self._show.ask(PATIENCE)
-        said = answer if answer in lead.CHOICES else lead.CHOICES[0]
+        said = answer if answer in planner.CHOICES else planner.CHOICES[0]
         self._show.say(f'$ asq answer {number} "{said}"', "bold")
         await self._client.answer(number, said)

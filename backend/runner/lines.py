@@ -69,7 +69,8 @@ def joined(context: Context) -> str:
         f"{line(child.get('result'), JOINED) or 'no result'}"
         for child in children
     ]
-    return "\n".join([f"{MARK} “{title(context)}” in {len(children)} parts:", *each])
+    parts = "one part" if len(children) == 1 else f"{len(children)} parts"
+    return "\n".join([f"{MARK} “{title(context)}” in {parts}:", *each])
 
 
 def review(context: Context) -> Context:

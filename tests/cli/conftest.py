@@ -9,9 +9,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -110,9 +111,11 @@ class Site:
 
 
 @contextlib.contextmanager
-def serving(home: Path, database_url: str, port: int = 0) -> Iterator[tuple[Site, "subprocess.Popen[bytes]"]]:
+def serving(
+    home: Path, database_url: str, port: int = 0, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[Site, "subprocess.Popen[bytes]"]]:
     """A server process; what it says is for nobody."""
-    environment = os.environ | {"SQUAD_HOME": str(home), "DATABASE_URL": database_url}
+    environment = os.environ | {"SQUAD_HOME": str(home), "DATABASE_URL": database_url} | dict(settings)
     process = subprocess.Popen(
         [*ASQ, "serve", "--port", str(port)],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

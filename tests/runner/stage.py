@@ -37,6 +37,7 @@ class Heard:
     messages: list[ModelMessage]
     instructions: str
     tools: list[str]
+    described: list[str] = field(default_factory=list)
 
     @property
     def prompts(self) -> list[str]:
@@ -88,7 +89,8 @@ class Minds:
         name = hosting.model
 
         async def answer(heard: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
-            question = Heard(heard, info.instructions or "", [tool.name for tool in info.function_tools])
+            tools = {tool.name: tool.description or "" for tool in info.function_tools}
+            question = Heard(heard, info.instructions or "", list(tools), list(tools.values()))
             self.asked.append((name, question))
             said = self.minds[name](question)
             parts = await said if isinstance(said, Awaitable) else said
@@ -114,11 +116,10 @@ class Stage:
     minds: Minds
 
     async def host(self, name: str, mind: Mind, role: str | None = None, **how: Any) -> None:
-        """Add a hosted member whose model thinks like that."""
-        self.minds.minds[name] = mind
-        new = MemberNew(
-            name=name, kind="hosted", role=name if role is None else role, hosting=Hosting(model=name, **how)
-        )
+        """Add a hosted member whose model thinks like that; the model is called as the member, or as is said."""
+        hosting = Hosting(**{"model": name} | how)
+        self.minds.minds[hosting.model] = mind
+        new = MemberNew(name=name, kind="hosted", role=name if role is None else role, hosting=hosting)
         await self.database.transact(members.add, self.owner, self.squad, new)
 
     async def create(self, title: str = "x", **more: Any) -> int:

@@ -114,6 +114,9 @@ async def test_a_lead_makes_a_task_for_each_other_role_waits_and_joins() -> None
             "- #2 Backend: shop (done): It stands.\n"
             "- #3 Backend: shop (failed): no result"
         )
+    assert said(await answered([prompt(LEAD | {"children": [CHILD]})], *PLANNING)).startswith(
+        "[rehearsal] “Build a shop” in one part:\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ async def test_tools_are_listed_and_called(shed: Shed) -> None:
             "shed__fail",
             "shed__look",
             "shed__echo",
+            "shed__tell",
             "shed__hang",
         }
         add = found["shed__add"]

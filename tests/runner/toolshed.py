@@ -23,14 +23,16 @@ class Shed:
 
     url: str = ""
     key: str = ""
+    says: str = ""  # what the tool `tell` answers
     headers: list[dict[str, str]] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)  # of the tool that never answers
+    server: MCPServer[Any] = field(default_factory=lambda: MCPServer("shed"))
 
 
-def made(shed: Shed) -> MCPServer[Any]:
-    """The tools."""
-    server = MCPServer("shed")
+def stock(shed: Shed) -> MCPServer[Any]:
+    """A server with the tools."""
+    server = MCPServer[Any]("shed")
 
     @server.tool()
     def add(a: int, b: Annotated[int, Field(description="The other one.")]) -> int:
@@ -55,6 +57,10 @@ def made(shed: Shed) -> MCPServer[Any]:
         return [text, *(headers.get("authorization", "") for headers in shed.headers[-1:])]
 
     @server.tool()
+    def tell() -> str:
+        return shed.says
+
+    @server.tool()
     async def hang() -> str:
         shed.called.append("hang")
         shed.entered.set()
@@ -65,9 +71,10 @@ def made(shed: Shed) -> MCPServer[Any]:
 
 
 @asynccontextmanager
-async def opened(shed: Shed, port: int = 0, tools: Callable[[Shed], MCPServer[Any]] = made) -> AsyncIterator[Shed]:
+async def opened(shed: Shed, port: int = 0, tools: Callable[[Shed], MCPServer[Any]] = stock) -> AsyncIterator[Shed]:
     """Serve it; with a key, to whoever has it."""
-    inner = tools(shed).streamable_http_app(streamable_http_path="/mcp")
+    shed.server = tools(shed)
+    inner = shed.server.streamable_http_app(streamable_http_path="/mcp")
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

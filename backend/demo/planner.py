@@ -1,4 +1,4 @@
-"""The lead's command: `python -m backend.demo.lead` plans a review, asks how much of it is wanted, and hands it in.
+"""The planner's command: `python -m backend.demo.planner` plans a review, asks how much is wanted, and hands it in.
 
 It is run three times at one task: when that is new, when its parts have ended, and when its question was answered.
 """
@@ -20,7 +20,7 @@ CHOICES: Final = ("all", "summary")
 LAST: Final = "Write the report"
 
 
-async def lead(task: dict[str, Any]) -> str | None:
+async def planner(task: dict[str, Any]) -> str | None:
     """Take the next step. Answers the result; None when the task waits now.
 
     Raises:
@@ -32,7 +32,8 @@ async def lead(task: dict[str, Any]) -> str | None:
         return report.summary(written) if parts[QUESTION]["result"] == "summary" else str(written)
     async with AsyncClient() as client:
         if not parts:
-            await client.create_tasks(_batch(task), claim=task["claim"])
+            asked = await client.task(task["parent"])  # what the lead's own task says, it doesn't copy into its parts
+            await client.create_tasks(_batch(task["number"], asked.input["folder"]), claim=task["claim"])
             await client.wait_for_children(task["claim"])
         elif parts[LAST]["status"] == "done":
             await client.ask(task["claim"], QUESTION, f"One of: {', '.join(CHOICES)}.")
@@ -41,20 +42,20 @@ async def lead(task: dict[str, Any]) -> str | None:
     return None
 
 
-def _batch(task: dict[str, Any]) -> list[TaskNew]:
+def _batch(parent: int, folder: str) -> list[TaskNew]:
     return [
         TaskNew.model_validate(
             {
                 **part,
                 "key": f"t{index}",
-                "parent": task["number"],
+                "parent": parent,
                 "depends_on": [f"t{other}" for other in part["depends_on"]],  # type: ignore[attr-defined]  # a list by its plan
             }
         )
-        for index, part in enumerate(plan(Path(task["input"]["folder"])))
+        for index, part in enumerate(plan(Path(folder)))
     ]
 
 
 if __name__ == "__main__":
     given = json.loads(Path(os.environ["SQUAD_TASK_FILE"]).read_text("utf-8"))
-    sys.stdout.write(asyncio.run(lead(given)) or "")
+    sys.stdout.write(asyncio.run(planner(given)) or "")

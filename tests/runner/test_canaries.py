@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from agentsquad import local
 from tests.campaigns.crew import eventually
 from tests.conftest import new_database, on
-from tests.runner.standin import Answer, Body, StandIn, results, task_of
+from tests.runner.standin import Answer, Body, StandIn, results, told
 from tests.runner.toolshed import Shed, opened
 
 PATIENCE = 60.0
@@ -48,7 +48,7 @@ def policy() -> Any:
     wrong: dict[str, Answer] = {"500": {"status": 500, "message": QUOTES}, "garbage": {"garbage": True}}
 
     def answer(body: Body) -> Answer:
-        title = task_of(body).get("title") if "messages" in body else "tools away"
+        title = told(body)["task"].get("title") if "messages" in body else "tools away"
         if title in wrong:
             return wrong.pop(title)
         if title in ("401", "openai", "anthropic") or "messages" not in body:

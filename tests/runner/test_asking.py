@@ -224,7 +224,7 @@ def test_a_wait_grows_and_is_as_long_as_asked_for_but_not_longer_than_bearable()
     ("asked_for", "expected"),
     [
         ("7", 7.0),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True), 60.0),
+        pytest.param(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True), 60.0, id="a date"),
         ("99999999999999999999", 60.0),
         ("-1", 1.0),
         ("soon", 1.0),

@@ -178,6 +178,28 @@ async def test_a_runner_that_stops_gives_back_and_another_goes_on_without_asking
     assert len([prompt for prompt in stage.minds.asked[-1][1].prompts if "You hold" in prompt]) == 1
 
 
+async def test_a_runner_that_stops_while_it_claims_gives_that_back_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed, stopped = asyncio.Event(), asyncio.Event()
+    claim_hosted = tasks.claim_hosted
+
+    async def slow(*args: Any) -> str | None:
+        claim = await claim_hosted(*args)
+        claimed.set()
+        await stopped.wait()
+        return claim
+
+    monkeypatch.setattr(tasks, "claim_hosted", slow)
+    await stage.host("ada", never)
+    number = await stage.create(role="ada")
+    async with stage.running() as runner:
+        await asyncio.wait_for(claimed.wait(), 10)
+        asyncio.get_running_loop().call_soon(stopped.set)
+    task = await stage.task(number)
+    assert (task.status, task.attempt, task.tries_left, runner._attempts) == ("todo", 1, TRIES, {})
+
+
 async def test_a_question_to_a_person_waits_for_the_answer(stage: Stage) -> None:
     def asks(heard: Heard) -> Any:
         children = heard.task["children"]

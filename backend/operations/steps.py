@@ -128,6 +128,7 @@ async def begin(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepN
     """
     entered, step = await _entered(session, actor, squad, new)
     if step is not None:
+        await require_live(session, entered, new.claim)  # what begins now may cost something, or have its effect
         return True
     if new.kind in ASKING:
         reached = await call(

@@ -94,6 +94,16 @@ async def test_what_is_sent_again_is_done_once(scene: Scene) -> None:
     assert await scene.disagreements() == []
 
 
+async def test_what_is_begun_again_after_its_attempt_has_ended_is_refused(scene: Scene) -> None:
+    await scene.create("x")
+    held = await scene.hold(scene.ada)
+    assert await begin(scene, held.claim, 1)
+    await scene.held("release", scene.ada, held.claim)
+    with pytest.raises(LostClaim):
+        await begin(scene, held.claim, 1)
+    assert await states(scene) == [("answer", "unknown")]
+
+
 async def test_an_effect_that_is_refused_leaves_no_step(scene: Scene) -> None:
     await scene.create("x")
     held = await scene.hold(scene.ada)

@@ -263,6 +263,28 @@ async def test_only_the_owner_sets_budgets(scene: Scene) -> None:
     assert await scene.read(steps.page, scene.eve, scene.squad, 1, 0, 10) is None
 
 
+async def test_what_brings_something_is_told_from_what_is_quiet(scene: Scene) -> None:
+    async def quiet() -> int:
+        return int((await scene.read(steps.quiet, scene.owner, scene.squad, 1))["steps"])
+
+    async def look(*numbers: int) -> None:
+        for number in numbers:
+            await scene.do(steps.record, scene.ada, scene.squad, StepNew(held.claim, number, "tool", "get_task"))
+
+    await scene.create("x")
+    await scene.create("y")
+    held = await scene.hold(scene.ada)
+    await look(1, 2)
+    assert await quiet() == 2
+    await scene.create(TaskNew(title="elsewhere", parent=2))
+    assert await quiet() == 2
+    await scene.create(TaskNew(title="part", parent=1))
+    await look(3)
+    assert await quiet() == 1
+    await scene.do(messages.send, scene.ada, scene.squad, MessageNew(task=1, body="so far"))
+    assert await quiet() == 0
+
+
 async def test_what_has_ended_is_told_from_what_is_open(scene: Scene) -> None:
     async def ended() -> Any:
         return await scene.read(steps.ended, scene.owner, scene.squad, 1)

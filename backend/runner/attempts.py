@@ -285,7 +285,11 @@ class Attempt:
                 raise Over
 
     async def _complete(self, result: str) -> None:
-        given = CompleteNew(claim=self._holder.claim, result=result)
+        try:
+            given = CompleteNew(claim=self._holder.claim, result=result)
+        except ValidationError:
+            await self._journal.record("prompt", {"text": prompts.LONG_RESULT})
+            return
         await self._transact(tasks.complete, self._holder.number, given)
         raise Over
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agentsquad.schemas import limits
 from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
@@ -337,6 +338,14 @@ async def test_an_answer_without_words_is_asked_for_again(stage: Stage) -> None:
     await stage.host("ada", in_turn("", "  ", "done"))
     async with stage.running():
         assert (await stage.becomes(await stage.create(role="ada"), "done")).result == "done"
+
+
+async def test_an_answer_that_is_too_long_for_a_result_is_asked_for_again(stage: Stage) -> None:
+    await stage.host("ada", in_turn("é" * (limits.TEXT // 2), "done"))
+    async with stage.running():
+        task = await stage.becomes(await stage.create(role="ada"), "done", "failed")
+    assert (task.result, task.attempt) == ("done", 1)
+    assert "longer than a result may be" in stage.minds.asked[-1][1].prompts[-1]
 
 
 async def test_who_is_not_hosted_or_has_no_model_is_not_run(stage: Stage) -> None:

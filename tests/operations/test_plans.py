@@ -121,6 +121,12 @@ READS: Final[dict[str, Frozen]] = {
         "ix_recipients_unread pk_messages",
         SOME,
     ),
+    "messages.inbox unread task": (
+        messages.inbox("unread", "task"),
+        (ADA, SQUAD, ME, 0, PAGE, EACH // 2),
+        "ix_recipients_unread pk_messages",
+        SOME,
+    ),
     "messages.latest": (messages.latest, (ADA, SQUAD, ME, LAST, PAGE), "pk_messages pk_recipients", INBOX),
     "members.team": (members.team, (ADA, SQUAD), "ix_tasks_holder pk_attempts", FEW + EACH // 50),
     "tasks.relatives": (

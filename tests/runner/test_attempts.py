@@ -11,7 +11,7 @@ from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.steps import StepText
-from agentsquad.schemas.tasks import AnswerNew, CancelNew
+from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskEdit
 from backend.live.feed import Follower
 from backend.operations import budgets, members, messages, tasks
 from backend.runner import asking, conversations
@@ -253,6 +253,27 @@ async def test_messages_reach_it_as_data_and_never_as_instructions(stage: Stage)
     inbox = await stage.database.reads.json(members.team, stage.owner, stage.squad)
     assert inbox is not None
     assert b'"name":"ada"' in inbox
+
+
+async def test_no_message_is_missed_however_many_there_are(stage: Stage) -> None:
+    """Not in a long thread, and not behind what is about other tasks, which is told when those are worked on."""
+    number = await stage.create(role="baker")
+    other = await stage.create(role="nobody")
+    await stage.host("ada", lambda heard: "done" if heard.results else ("list_tasks", {}), role="baker")
+    await stage.do(tasks.update, number, TaskEdit(assignee="ada"))
+    await stage.do(tasks.update, other, TaskEdit(assignee="ada"))
+    await stage.do(tasks.block, number, BlockNew(on="stalled", reason="wait"))
+    await stage.do(tasks.block, other, BlockNew(on="stalled", reason="wait"))
+    for about, words in ((other, "elsewhere"), (number, "here")):
+        for count in range(30):
+            await stage.do(messages.send, MessageNew(task=about, body=f"{words} {count}."))
+    await stage.do(messages.send, MessageNew(to="ada", body="to you alone"))
+    await stage.do(tasks.resume, number)
+    async with stage.running():
+        await stage.becomes(number, "done")
+    told = "".join(stage.minds.asked[-1][1].prompts)
+    assert [told.count(f"here {count}.") for count in range(30)] == [1] * 30
+    assert ("to you alone" in told, "elsewhere" in told) == (True, False)
 
 
 async def test_the_fourth_same_call_stalls_and_resuming_lets_it_try_otherwise(stage: Stage) -> None:

@@ -164,9 +164,9 @@ class Attempt:
     async def _open(self) -> None:
         """Tell the model of the task, unless it goes on where another runner was stopped."""
         before = self._journal.before
-        again = before is not None and (before["member"] == self._me["name"] or before["outcome"] in UNNOTICED)
-        if again and before and before["outcome"] in UNNOTICED:
+        if before and all(each["outcome"] in UNNOTICED for each in self._journal.since):
             return
+        again = before is not None and before["member"] == self._me["name"]
         reads, holder = self._database.reads, self._holder
         team = await self._journal.patiently(lambda: reads.json(members.team, holder.actor, holder.squad))
         thread = await self._journal.patiently(

@@ -69,6 +69,12 @@ class Journal:
         last = self.heard[-1].attempt if self.heard else None
         return next((each for each in self.attempts if each["attempt"] == last), None)
 
+    @property
+    def since(self) -> list[dict[str, Any]]:
+        """That attempt, and all after it that have ended, whoever made them."""
+        first = self.before["attempt"] if self.before else 0
+        return [each for each in self.attempts if each["ended_at"] and each["attempt"] >= first]
+
     def conversation(self) -> Conversation:
         """Where the conversation stands."""
         return conversations.fold(self.heard)

@@ -1,6 +1,7 @@
 """Hosted members at work: what their models say is done once, and whatever ends an attempt ends it in order."""
 
 import asyncio
+import json
 import re
 from typing import Any
 
@@ -11,10 +12,10 @@ from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.steps import StepText
-from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, TaskEdit
+from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, HandoffNew, TaskEdit
 from backend.live.feed import Follower
 from backend.operations import budgets, members, messages, tasks
-from backend.runner import asking, conversations
+from backend.runner import asking, conversations, prompts
 from backend.runner.errors import ModelFailed
 from tests.campaigns.crew import eventually, until
 from tests.live.stage import connected, pieces
@@ -199,6 +200,24 @@ async def test_a_runner_that_stops_while_it_claims_gives_that_back_too(
         asyncio.get_running_loop().call_soon(stopped.set)
     task = await stage.task(number)
     assert (task.status, task.attempt, task.tries_left, runner._attempts) == ("todo", 1, TRIES, {})
+
+
+async def test_who_gets_a_task_back_hears_that_somebody_else_had_it_meanwhile(stage: Stage) -> None:
+    async def first(heard: Heard) -> str:
+        await stage.do(members.pause, "ada", PauseNew(now=True))
+        return await never(heard)
+
+    await stage.host("ada", lambda heard: first(heard) if len(stage.minds.asked) == 1 else "done", role="")
+    number = await stage.create()
+    async with stage.running() as runner:
+        await until(lambda: bool(stage.minds.asked) and not runner._attempts, 10)
+        claim = json.loads(await stage.do(tasks.claim, number))["items"][0]["claim"]
+        await stage.do(tasks.handoff, number, HandoffNew(claim=claim, to="ada", note="with rye flour"))
+        await stage.do(members.resume, "ada")
+        await stage.becomes(number, "done")
+    first_told, told = stage.minds.asked[-1][1].prompts
+    assert (first_told.startswith(prompts.NEW), told.startswith(prompts.AGAIN)) == (True, True)
+    assert "with rye flour" in told
 
 
 async def test_a_question_to_a_person_waits_for_the_answer(stage: Stage) -> None:

@@ -132,7 +132,8 @@ class Attempt:
         self._instructions = prompts.instructions(self._me, json.loads(squad)["name"], self._kind)
         hosting = Hosting.model_validate(self._me["hosting"] or {})
         await self._journal.load()
-        reason = stalls.to_and_fro([each for each in self._journal.attempts if each["ended_at"]])
+        before = [each for each in self._journal.attempts if each["ended_at"]]
+        reason = stalls.to_and_fro(before) or stalls.idle(before, self._journal.heard)
         if reason:
             await self._stall(reason)
         await self._open()

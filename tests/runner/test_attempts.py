@@ -338,6 +338,15 @@ async def test_a_task_that_goes_to_and_fro_is_stopped(stage: Stage) -> None:
     assert len(stage.minds.asked) == 3
 
 
+@pytest.mark.parametrize("call", [("wait_for_children", {}), ("handoff_task", {"to": "ada", "note": "later"})])
+async def test_a_task_that_is_only_taken_and_let_go_is_stopped(stage: Stage, call: Any) -> None:
+    await stage.host("ada", lambda _: call)
+    async with stage.running():
+        task = await stage.becomes(await stage.create(role="ada"), "blocked")
+    assert "did nothing but let it go" in task.why
+    assert len(stage.minds.asked) == 3
+
+
 async def test_a_budget_stops_in_the_middle_and_a_raised_one_goes_on(stage: Stage) -> None:
     await stage.host("ada", in_turn(("list_tasks", {}), ("list_tasks", {"after": 1}), "done"))
     await stage.do(budgets.set_squad, BudgetNew(calls=2))

@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.usage import RequestUsage
 
 from agentsquad.schemas import limits
-from agentsquad.schemas.budgets import BudgetNew
+from agentsquad.schemas.budgets import BudgetNew, Usage
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.steps import StepText
@@ -395,6 +397,24 @@ async def test_an_answer_that_is_too_long_for_a_result_is_asked_for_again(stage:
         task = await stage.becomes(await stage.create(role="ada"), "done", "failed")
     assert (task.result, task.attempt) == ("done", 1)
     assert "longer than a result may be" in stage.minds.asked[-1][1].prompts[-1]
+
+
+@pytest.mark.parametrize("tokens", [(-5, 3), (5, -3), (10**20, 3), (5, 10**20)])
+async def test_an_answer_is_kept_and_its_tokens_are_unknown_where_what_is_told_of_them_cannot_be(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tokens: tuple[int, int]
+) -> None:
+    async def ask(*_: object) -> ModelResponse:
+        return ModelResponse([TextPart("done")], usage=RequestUsage(input_tokens=tokens[0], output_tokens=tokens[1]))
+
+    monkeypatch.setattr(asking, "ask", ask)
+    await stage.host("ada", never)
+    number = await stage.create(role="ada")
+    async with stage.running():
+        assert (await stage.becomes(number, "done", "failed")).result == "done"
+    answer = (await stage.journal(number))[-1]
+    assert (answer.state, answer.input_tokens, answer.output_tokens, answer.cost) == ("finished", None, None, None)
+    spent = Usage.model_validate_json(await stage.database.reads.json(budgets.squad, stage.owner, stage.squad) or b"")
+    assert (spent.squad.tokens, spent.squad.unpriced) == (answer.reserved_tokens, 1)
 
 
 async def test_who_is_not_hosted_or_has_no_model_is_not_run(stage: Stage) -> None:

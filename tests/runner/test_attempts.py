@@ -11,12 +11,13 @@ from pydantic_ai.usage import RequestUsage
 
 from agentsquad.schemas import limits
 from agentsquad.schemas.budgets import BudgetNew, Usage
+from agentsquad.schemas.events import Events
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.steps import StepText
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, HandoffNew, TaskEdit
 from backend.live.feed import Follower
-from backend.operations import budgets, members, messages, tasks
+from backend.operations import budgets, events, members, messages, tasks
 from backend.runner import asking, conversations, prompts
 from backend.runner.errors import ModelFailed
 from tests.campaigns.crew import eventually, until
@@ -202,6 +203,27 @@ async def test_a_runner_that_stops_while_it_claims_gives_that_back_too(
         asyncio.get_running_loop().call_soon(stopped.set)
     task = await stage.task(number)
     assert (task.status, task.attempt, task.tries_left, runner._attempts) == ("todo", 1, TRIES, {})
+
+
+async def test_what_takes_more_room_than_a_result_may_is_read_again_by_the_next_runner(stage: Stage) -> None:
+    hang = True
+
+    async def long(heard: Heard) -> Any:
+        if not heard.results:
+            return ["long " * limits.TEXT, ("list_tasks", {})]
+        return await never(heard) if hang else "done"
+
+    await stage.host("ada", long)
+    number = await stage.create(role="ada")
+    async with stage.running():
+        await until(lambda: len(stage.minds.asked) == 2, 10)
+    hang = False
+    async with stage.running():
+        task = await stage.becomes(number, "done", "failed")
+    assert (task.result, task.tries_left, len(stage.minds.asked)) == ("done", TRIES, 3)
+    body = await stage.database.reads.json(events.after(), stage.owner, stage.squad, 0, 200)
+    told = Events.model_validate_json(body or b"").items
+    assert max(len(each.model_dump_json()) for each in told) > 5 * limits.TEXT
 
 
 async def test_who_gets_a_task_back_hears_that_somebody_else_had_it_meanwhile(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.steps import StepText
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, HandoffNew, TaskEdit
 from backend.live.feed import Follower
-from backend.operations import budgets, events, members, messages, tasks
+from backend.operations import budgets, events, members, messages, steps, tasks
 from backend.runner import asking, conversations, prompts
 from backend.runner.errors import ModelFailed
 from tests.campaigns.crew import eventually, until
@@ -203,6 +203,29 @@ async def test_a_runner_that_stops_while_it_claims_gives_that_back_too(
         asyncio.get_running_loop().call_soon(stopped.set)
     task = await stage.task(number)
     assert (task.status, task.attempt, task.tries_left, runner._attempts) == ("todo", 1, TRIES, {})
+
+
+async def test_an_answer_that_has_come_is_written_before_its_task_is_given_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = steps.end
+    ending, released = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> bool:
+        ending.set()
+        await released.wait()
+        return await end(*args)
+
+    monkeypatch.setattr(steps, "end", slow)
+    await stage.host("ada", lambda _: "done")
+    number = await stage.create(role="ada")
+    async with stage.running():
+        await asyncio.wait_for(ending.wait(), 10)
+        asyncio.get_running_loop().call_later(0.3, released.set)  # time in which the task would be given back
+    assert [state for _, _, state in await states(stage, number)] == ["finished", "finished"]
+    async with stage.running():
+        assert (await stage.becomes(number, "done")).tries_left == TRIES
+    assert len(stage.minds.asked) == 1
 
 
 async def test_what_takes_more_room_than_a_result_may_is_read_again_by_the_next_runner(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import logging
 from collections.abc import AsyncIterator
 from importlib import metadata
 
@@ -40,6 +41,8 @@ from backend.interfaces.mcp import server
 from backend.live import ending
 from backend.live.feed import Feed
 from backend.operations import users as accounts
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -97,8 +100,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 async def _run_members(database: Database, feed: Feed) -> None:
     """Run hosted members until cancelled. The libraries for it take a second to load, for which nobody waits."""
-    runners = await asyncio.to_thread(importlib.import_module, "backend.runner.runners")
-    await runners.run(database, feed)
+    try:
+        runners = await asyncio.to_thread(importlib.import_module, "backend.runner.runners")
+        await runners.run(database, feed)
+    except Exception:
+        log.exception("Hosted members are not run by this process; correct what is wrong, and start it again.")
 
 
 app = create_app()

@@ -1,11 +1,9 @@
 """The journal of hosted members: step by step what their models were told, answered and did."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-
-from agentsquad.schemas.fields import Json
 
 StepKind = Literal["prompt", "answer", "tool", "summary"]
 StepState = Literal["started", "finished", "failed", "unknown"]
@@ -23,7 +21,9 @@ class Step(BaseModel):
     )
     state: StepState = Field(description="`unknown`: its attempt ended before anybody told how it came out.")
     name: str = Field(description="The model, or the tool.")
-    content: Json
+    content: Any = Field(
+        description="As JSON, of any size: what a model reads and says is longer than a result may be."
+    )
     reserved_tokens: int
     reserved_cost: float | None
     input_tokens: int | None

@@ -50,13 +50,17 @@ def inbox(*by: str) -> Query:
     """A member's messages, oldest first, and how many are unread.
 
     Args:
-        by: `unread` for those only that are.
+        by: `unread` for those only that are; `task` for those about one task, or about none.
     """
 
-    def query(actor: Actor, squad: SquadRef, member: MemberRef, after: int, limit: int) -> AnySelect:
+    def query(
+        actor: Actor, squad: SquadRef, member: MemberRef, after: int, limit: int, task: int | None = None
+    ) -> AnySelect:
         found = _received().where(Recipient.position > after)
         if "unread" in by:
             found = found.where(Recipient.read_at.is_(None))
+        if "task" in by:
+            found = found.where(Message.task_number.is_(None) | (Message.task_number == task))
         item = found.order_by(Recipient.position).limit(limit).correlate(Member).lateral("item")
         return _inbox(actor, squad, member, documents.page(item, item.c.position, limit))
 

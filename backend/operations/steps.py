@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import Table, case, func, select, text
+from sqlalchemy import Table, case, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.database import changed
@@ -112,11 +112,17 @@ def ended(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
 
 
 def quiet(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
-    """How many steps of a task have ended since its last event of another kind."""
-    mine = (Event.squad_id == access.scope(actor, squad), Event.task == number)
+    """How many steps of a task have ended since its last event of another kind, and since the last part of it was made.
+
+    That a part was made is an event of the part.
+    """
+    scope = access.scope(actor, squad)
+    mine = (Event.squad_id == scope, Event.task == number)
     of_steps = Event.kind.like("step.%")
     last = select(func.coalesce(func.max(Event.position), 0)).where(*mine, ~of_steps).scalar_subquery()
-    ended = (*mine, Event.kind == "step.ended", Event.position > last)
+    parts = select(Task.created_at).where(Task.squad_id == scope, Task.parent == number)
+    made = parts.order_by(Task.number.desc()).limit(1).scalar_subquery()
+    ended = (*mine, Event.kind == "step.ended", Event.position > last, func.coalesce(Event.at > made, true()))
     return select(func.count().label("steps")).where(*ended)
 
 
@@ -128,6 +134,7 @@ async def begin(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepN
     """
     entered, step = await _entered(session, actor, squad, new)
     if step is not None:
+        await require_live(session, entered, new.claim)  # what begins now may cost something, or have its effect
         return True
     if new.kind in ASKING:
         reached = await call(

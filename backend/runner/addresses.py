@@ -5,7 +5,9 @@ the administrator are put on here, by host, and whatever else a library would se
 """
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -25,6 +27,12 @@ HEADERS: Final = {
     *("accept", "connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent"),
     *("last-event-id", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id"),
 }
+
+
+@cache
+def authorities() -> ssl.SSLContext:
+    """Whom https trusts, read once: that takes a tenth of a second, in which the event loop would stand still."""
+    return httpx2.create_ssl_context()
 
 
 def client(settings: Settings) -> httpx2.AsyncClient:
@@ -55,10 +63,9 @@ class _Guarded(httpx2.AsyncBaseTransport):
     """Sends each request with the key of its host, and nothing else that tells who asks."""
 
     def __init__(self, settings: Settings) -> None:
-        context = httpx2.create_ssl_context()
         self._keys = settings.SQUAD_KEYS
-        self._wire = Wire(settings.SQUAD_PRIVATE_NETWORKS, context, private_only=False)
-        self._private = Wire(settings.SQUAD_PRIVATE_NETWORKS, context, private_only=True)
+        self._wire = Wire(settings.SQUAD_PRIVATE_NETWORKS, authorities(), private_only=False)
+        self._private = Wire(settings.SQUAD_PRIVATE_NETWORKS, authorities(), private_only=True)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send it.

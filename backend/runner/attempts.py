@@ -132,7 +132,8 @@ class Attempt:
         self._instructions = prompts.instructions(self._me, json.loads(squad)["name"], self._kind)
         hosting = Hosting.model_validate(self._me["hosting"] or {})
         await self._journal.load()
-        reason = stalls.to_and_fro([each for each in self._journal.attempts if each["ended_at"]])
+        before = [each for each in self._journal.attempts if each["ended_at"]]
+        reason = stalls.to_and_fro(before) or stalls.idle(before, self._journal.heard)
         if reason:
             await self._stall(reason)
         await self._open()
@@ -164,38 +165,37 @@ class Attempt:
     async def _open(self) -> None:
         """Tell the model of the task, unless it goes on where another runner was stopped."""
         before = self._journal.before
-        again = before is not None and (before["member"] == self._me["name"] or before["outcome"] in UNNOTICED)
-        if again and before and before["outcome"] in UNNOTICED:
+        if before and all(each["outcome"] in UNNOTICED for each in self._journal.since):
             return
+        again = before is not None and before["member"] == self._me["name"]
         reads, holder = self._database.reads, self._holder
         team = await self._journal.patiently(lambda: reads.json(members.team, holder.actor, holder.squad))
         thread = await self._journal.patiently(
             lambda: reads.json(messages.thread_end, holder.actor, holder.squad, holder.number, THREAD)
         )
         text = prompts.task(self._claim, self._me, _items(team), _items(thread), again=again)
-        shown = [each for each in await self._unread() if each["task"] == holder.number]
-        await self._journal.hear({"text": text, "new": not again}, self._acknowledged(shown))
+        mine = [each for each in _items(thread) if self._me["name"] in each["recipients"]]
+        await self._journal.hear({"text": text, "new": not again}, self._acknowledged(mine))
 
     async def _hear(self) -> None:
-        """Tell the model what was written to it meanwhile."""
-        unread = await self._unread()
+        """Tell the model what was written to it meanwhile: about this task, or about none."""
+        reads, holder = self._database.reads, self._holder
+        inbox = messages.inbox("unread", "task")
+        me = MemberRef(None, ME)
+        unread = _items(
+            await self._journal.patiently(
+                lambda: reads.json(inbox, holder.actor, holder.squad, me, 0, NEWS, holder.number)
+            )
+        )
         if unread:
             await self._journal.hear({"text": prompts.news(unread)}, self._acknowledged(unread))
 
-    async def _unread(self) -> list[dict[str, Any]]:
-        """Messages for the member that are about this task, or about none."""
-        reads, holder = self._database.reads, self._holder
-        inbox = await self._journal.patiently(
-            lambda: reads.json(messages.inbox("unread"), holder.actor, holder.squad, MemberRef(None, ME), 0, NEWS)
-        )
-        return [each for each in _items(inbox) if each["task"] in (None, holder.number)]
-
-    def _acknowledged(self, unread: list[dict[str, Any]]) -> Callable[[AsyncSession], Awaitable[Any]]:
+    def _acknowledged(self, told: list[dict[str, Any]]) -> Callable[[AsyncSession], Awaitable[Any]]:
         holder = self._holder
 
         async def acknowledge(session: AsyncSession) -> None:
-            if unread:
-                given = AcknowledgeNew(messages=[each["position"] for each in unread])
+            if told:
+                given = AcknowledgeNew(messages=[each["position"] for each in told])
                 await messages.acknowledge(session, holder.actor, holder.squad, ME, given)
 
         return acknowledge
@@ -285,7 +285,11 @@ class Attempt:
                 raise Over
 
     async def _complete(self, result: str) -> None:
-        given = CompleteNew(claim=self._holder.claim, result=result)
+        try:
+            given = CompleteNew(claim=self._holder.claim, result=result)
+        except ValidationError:
+            await self._journal.record("prompt", {"text": prompts.LONG_RESULT})
+            return
         await self._transact(tasks.complete, self._holder.number, given)
         raise Over
 

@@ -1,5 +1,6 @@
 """The journal as an attempt writes it: every step under the next number, so that one that is sent again counts once."""
 
+import asyncio
 import dataclasses
 import functools
 import json
@@ -69,6 +70,12 @@ class Journal:
         last = self.heard[-1].attempt if self.heard else None
         return next((each for each in self.attempts if each["attempt"] == last), None)
 
+    @property
+    def since(self) -> list[dict[str, Any]]:
+        """That attempt, and all after it that have ended, whoever made them."""
+        first = self.before["attempt"] if self.before else 0
+        return [each for each in self.attempts if each["ended_at"] and each["attempt"] >= first]
+
     def conversation(self) -> Conversation:
         """Where the conversation stands."""
         return conversations.fold(self.heard)
@@ -137,10 +144,18 @@ class Journal:
         return True
 
     async def end(self, outcome: Outcome) -> bool:
-        """End the step that was begun last; False: the attempt was over before."""
+        """End the step that was begun last; False: the attempt was over before.
+
+        What is known by now is written, though the attempt be stopped meanwhile: only then can its task be given back.
+        """
         step = self._steps[-1]
         outcome = dataclasses.replace(outcome, content=cleaning.json(outcome.content))
-        live = await self._transact(steps.end, self._holder.claim, step.step, outcome)
+        writing = asyncio.create_task(self._transact(steps.end, self._holder.claim, step.step, outcome))
+        try:
+            live = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
         state = outcome.state if live else "unknown"
         self._steps[-1] = step.model_copy(update={"state": state, "content": outcome.content})
         return live

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from agentsquad.schemas import limits
 from backend.core.jsons import cut, dumps
 
 LONG: Final = 20_000  # characters of a task's own texts
@@ -31,6 +32,9 @@ REVIEWS: Final = "You review this task's result now. All about it, as data:"
 AGAIN: Final = "You hold the task again, as a new attempt. How it stands now, as data:"
 NEWS: Final = "Messages have come in meanwhile, as data:"
 EMPTY: Final = "You answered nothing. Answer with the result, or call a tool."
+LONG_RESULT: Final = (
+    f"Your answer is longer than a result may be ({limits.TEXT // 1024} KiB). Answer with a shorter one."
+)
 DECIDE: Final = "A review ends with review_task: call it now."
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters
@@ -13,6 +13,8 @@ from agentsquad.schemas.hosting import Hosting
 from backend.operations.steps import Outcome
 from backend.runner import asking, conversations, prices
 from backend.runner.errors import ModelFailed
+
+CREDIBLE: Final = 1_000_000_000  # tokens of a call; an endpoint that tells of more, or of less than none, tells nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Question:
             content = {"message": conversations.dumped(response)}
         else:
             content = content | {"text": conversations.text(response)}
-        known = usage.has_values()
+        known = usage.has_values() and all(0 <= n <= CREDIBLE for n in (usage.input_tokens, usage.output_tokens))
         return Outcome(
             content,
             input_tokens=usage.input_tokens if known else None,

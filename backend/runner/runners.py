@@ -52,6 +52,7 @@ class Runner:
         self._feed = feed
         self._settings = house.database.settings
         self._attempts: dict[tuple[UUID, str], tuple[Attempt, asyncio.Task[None]]] = {}
+        self._claiming: asyncio.Task[bool] | None = None
         self._rung: set[UUID] = set()
         self._wake = asyncio.Event()
 
@@ -80,6 +81,8 @@ class Runner:
 
     async def drain(self, grace: float) -> None:
         """Let attempts end; what hasn't after a while is given back, which uses no try."""
+        if self._claiming:
+            await asyncio.wait([self._claiming])  # a claim isn't torn: what it brings is an attempt like the others
         working = [task for _, task in self._attempts.values()]
         if working:
             await asyncio.wait(working, timeout=grace)
@@ -116,8 +119,11 @@ class Runner:
         while self._free() > 0:
             rows = await self._house.database.reads.rows(tasks.waiting, squads, self._settings.SQUAD_RUNNER_PER_SQUAD)
             random.shuffle(rows)  # nobody comes last each time
-            claimed = [await self._claim(row["squad_id"], row["member_id"]) for row in rows[: self._free()]]
-            if not any(claimed):
+            claimed = False
+            for row in rows[: self._free()]:
+                self._claiming = asyncio.create_task(self._claim(row["squad_id"], row["member_id"]))
+                claimed |= await asyncio.shield(self._claiming)
+            if not claimed:
                 return
 
     async def _claim(self, squad_id: UUID, member_id: UUID) -> bool:

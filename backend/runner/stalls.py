@@ -9,6 +9,8 @@ from backend.core.jsons import dumps
 
 SAME: Final = 4  # times that one call is made running
 HANDOFFS: Final = 3  # times that a task goes between two members
+IDLE: Final = 3  # times that a member takes a task and only lets it go
+LETTING_GO: Final = {"wait_for_children", "handoff_task"}
 QUIET: Final = 30  # steps without an event of the task's own
 
 
@@ -41,6 +43,23 @@ def to_and_fro(attempts: Sequence[Mapping[str, Any]]) -> str | None:
     if members[0] == members[1] or members[0] != members[2]:
         return None
     return f"{members[0]} and {members[1]} have handed it to each other {HANDOFFS} times without a new result."
+
+
+def idle(attempts: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> str | None:
+    """Why an attempt isn't begun: the member waits for parts that have all ended, or hands the task to itself.
+
+    Args:
+        attempts: those before this one, in order.
+        steps: of the conversation.
+    """
+    last = attempts[-IDLE:]
+    if len(last) < IDLE or len({each["member"] for each in last}) > 1:
+        return None
+    for each in last:
+        called = {step.name for step in steps if step.kind == "tool" and step.attempt == each["attempt"]}
+        if not called or called - LETTING_GO:
+            return None
+    return f"{last[0]['member']} has taken it {IDLE} times running, and did nothing but let it go again."
 
 
 def quiet(steps: int) -> str | None:

@@ -121,6 +121,12 @@ READS: Final[dict[str, Frozen]] = {
         "ix_recipients_unread pk_messages",
         SOME,
     ),
+    "messages.inbox unread task": (
+        messages.inbox("unread", "task"),
+        (ADA, SQUAD, ME, 0, PAGE, EACH // 2),
+        "ix_recipients_unread pk_messages",
+        SOME,
+    ),
     "messages.latest": (messages.latest, (ADA, SQUAD, ME, LAST, PAGE), "pk_messages pk_recipients", INBOX),
     "members.team": (members.team, (ADA, SQUAD), "ix_tasks_holder pk_attempts", FEW + EACH // 50),
     "tasks.relatives": (
@@ -133,7 +139,7 @@ READS: Final[dict[str, Frozen]] = {
     "steps.page": (steps.page, (ADA, SQUAD, EACH // 2, 100, PAGE), "pk_steps pk_tasks", SOME),
     "steps.latest": (steps.latest, (ADA, SQUAD, EACH // 2, 400, PAGE), "pk_steps pk_tasks", JOURNAL),
     "steps.ended": (steps.ended, (ADA, SQUAD, EACH // 2), "pk_steps", JOURNAL),
-    "steps.quiet": (steps.quiet, (ADA, SQUAD, EACH // 2), "ix_events_task", SOME),
+    "steps.quiet": (steps.quiet, (ADA, SQUAD, EACH // 2), "ix_events_task ix_tasks_parent", SOME),
     "budgets.squad": (budgets.squad, (ADA, SQUAD), "ix_steps_paid", PAID),
     "budgets.task": (budgets.task, (ADA, SQUAD, EACH // 2), "pk_attempts pk_steps pk_tasks", JOURNAL),
     "keys.user_of": (keys.user_of, (hashlib.sha256(b"user2").digest(),), "uq_api_keys_digest", 2),

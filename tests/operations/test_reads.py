@@ -95,6 +95,7 @@ READS: list[tuple[Query, tuple[Any, ...], type[BaseModel]]] = [
     (messages.page("task"), ("squad", 0, 50, 1), message_schemas.Messages),
     (messages.inbox(), ("squad", TESS, 0, 50), message_schemas.Inbox),
     (messages.inbox("unread"), ("squad", TESS, 0, 1), message_schemas.Inbox),
+    (messages.inbox("unread", "task"), ("squad", TESS, 0, 1, 1), message_schemas.Inbox),
     (messages.latest, ("squad", TESS, 1_000, 1), message_schemas.Inbox),
     (messages.latest, ("squad", TESS, 1_000, 50), message_schemas.Inbox),
     (members.team, ("squad",), member_schemas.Team),

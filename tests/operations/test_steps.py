@@ -94,6 +94,16 @@ async def test_what_is_sent_again_is_done_once(scene: Scene) -> None:
     assert await scene.disagreements() == []
 
 
+async def test_what_is_begun_again_after_its_attempt_has_ended_is_refused(scene: Scene) -> None:
+    await scene.create("x")
+    held = await scene.hold(scene.ada)
+    assert await begin(scene, held.claim, 1)
+    await scene.held("release", scene.ada, held.claim)
+    with pytest.raises(LostClaim):
+        await begin(scene, held.claim, 1)
+    assert await states(scene) == [("answer", "unknown")]
+
+
 async def test_an_effect_that_is_refused_leaves_no_step(scene: Scene) -> None:
     await scene.create("x")
     held = await scene.hold(scene.ada)
@@ -251,6 +261,28 @@ async def test_only_the_owner_sets_budgets(scene: Scene) -> None:
     assert await scene.read(budgets.squad, scene.eve, scene.squad) is None
     assert await scene.read(budgets.task, scene.eve, scene.squad, 1) is None
     assert await scene.read(steps.page, scene.eve, scene.squad, 1, 0, 10) is None
+
+
+async def test_what_brings_something_is_told_from_what_is_quiet(scene: Scene) -> None:
+    async def quiet() -> int:
+        return int((await scene.read(steps.quiet, scene.owner, scene.squad, 1))["steps"])
+
+    async def look(*numbers: int) -> None:
+        for number in numbers:
+            await scene.do(steps.record, scene.ada, scene.squad, StepNew(held.claim, number, "tool", "get_task"))
+
+    await scene.create("x")
+    await scene.create("y")
+    held = await scene.hold(scene.ada)
+    await look(1, 2)
+    assert await quiet() == 2
+    await scene.create(TaskNew(title="elsewhere", parent=2))
+    assert await quiet() == 2
+    await scene.create(TaskNew(title="part", parent=1))
+    await look(3)
+    assert await quiet() == 1
+    await scene.do(messages.send, scene.ada, scene.squad, MessageNew(task=1, body="so far"))
+    assert await quiet() == 0
 
 
 async def test_what_has_ended_is_told_from_what_is_open(scene: Scene) -> None:

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from agentsquad.schemas import limits
 from backend.core.settings import Settings
+from backend.runner import addresses
 from backend.runner.addresses import client
 from backend.runner.errors import AddressRefused, TooMuch
 from backend.runner.networks import allowed, public
@@ -234,6 +235,7 @@ async def test_a_certificate_is_checked_against_the_name_and_a_key_goes_over_htt
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     context, file = certified("api.example", tmp_path)
+    monkeypatch.setattr(addresses, "authorities", httpx2.create_ssl_context)
     async with StandIn(tls=context) as served:
         settings = Settings(SQUAD_PRIVATE_NETWORKS=LOCAL, SQUAD_KEYS=f"api.example:{served.port}={CANARY}")
         address = f"https://api.example:{served.port}/"
@@ -247,6 +249,14 @@ async def test_a_certificate_is_checked_against_the_name_and_a_key_goes_over_htt
                 await outside.post(address.replace("api", "other"), json={"model": "m"})
             assert (await outside.post(address, json={"model": "m"})).status_code == 200
     assert [call.headers["authorization"] for call in served.calls] == [f"Bearer {CANARY}"]
+
+
+async def test_certificates_are_read_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with client(Settings()):
+        pass
+    monkeypatch.setattr(httpx2, "create_ssl_context", None)
+    async with client(Settings()):
+        pass
 
 
 async def test_what_an_answer_sets_is_not_kept(served: StandIn) -> None:

@@ -1,19 +1,24 @@
 """Hosted members at work: what their models say is done once, and whatever ends an attempt ends it in order."""
 
 import asyncio
+import json
 import re
 from typing import Any
 
 import pytest
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.usage import RequestUsage
 
-from agentsquad.schemas.budgets import BudgetNew
+from agentsquad.schemas import limits
+from agentsquad.schemas.budgets import BudgetNew, Usage
+from agentsquad.schemas.events import Events
 from agentsquad.schemas.members import MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.steps import StepText
-from agentsquad.schemas.tasks import AnswerNew, CancelNew
+from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, HandoffNew, TaskEdit
 from backend.live.feed import Follower
-from backend.operations import budgets, members, messages, tasks
-from backend.runner import asking, conversations
+from backend.operations import budgets, events, members, messages, steps, tasks
+from backend.runner import asking, conversations, prompts
 from backend.runner.errors import ModelFailed
 from tests.campaigns.crew import eventually, until
 from tests.live.stage import connected, pieces
@@ -178,6 +183,90 @@ async def test_a_runner_that_stops_gives_back_and_another_goes_on_without_asking
     assert len([prompt for prompt in stage.minds.asked[-1][1].prompts if "You hold" in prompt]) == 1
 
 
+async def test_a_runner_that_stops_while_it_claims_gives_that_back_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed, stopped = asyncio.Event(), asyncio.Event()
+    claim_hosted = tasks.claim_hosted
+
+    async def slow(*args: Any) -> str | None:
+        claim = await claim_hosted(*args)
+        claimed.set()
+        await stopped.wait()
+        return claim
+
+    monkeypatch.setattr(tasks, "claim_hosted", slow)
+    await stage.host("ada", never)
+    number = await stage.create(role="ada")
+    async with stage.running() as runner:
+        await asyncio.wait_for(claimed.wait(), 10)
+        asyncio.get_running_loop().call_soon(stopped.set)
+    task = await stage.task(number)
+    assert (task.status, task.attempt, task.tries_left, runner._attempts) == ("todo", 1, TRIES, {})
+
+
+async def test_an_answer_that_has_come_is_written_before_its_task_is_given_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = steps.end
+    ending, released = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> bool:
+        ending.set()
+        await released.wait()
+        return await end(*args)
+
+    monkeypatch.setattr(steps, "end", slow)
+    await stage.host("ada", lambda _: "done")
+    number = await stage.create(role="ada")
+    async with stage.running():
+        await asyncio.wait_for(ending.wait(), 10)
+        asyncio.get_running_loop().call_later(0.3, released.set)  # time in which the task would be given back
+    assert [state for _, _, state in await states(stage, number)] == ["finished", "finished"]
+    async with stage.running():
+        assert (await stage.becomes(number, "done")).tries_left == TRIES
+    assert len(stage.minds.asked) == 1
+
+
+async def test_what_takes_more_room_than_a_result_may_is_read_again_by_the_next_runner(stage: Stage) -> None:
+    hang = True
+
+    async def long(heard: Heard) -> Any:
+        if not heard.results:
+            return ["long " * limits.TEXT, ("list_tasks", {})]
+        return await never(heard) if hang else "done"
+
+    await stage.host("ada", long)
+    number = await stage.create(role="ada")
+    async with stage.running():
+        await until(lambda: len(stage.minds.asked) == 2, 10)
+    hang = False
+    async with stage.running():
+        task = await stage.becomes(number, "done", "failed")
+    assert (task.result, task.tries_left, len(stage.minds.asked)) == ("done", TRIES, 3)
+    body = await stage.database.reads.json(events.after(), stage.owner, stage.squad, 0, 200)
+    told = Events.model_validate_json(body or b"").items
+    assert max(len(each.model_dump_json()) for each in told) > 5 * limits.TEXT
+
+
+async def test_who_gets_a_task_back_hears_that_somebody_else_had_it_meanwhile(stage: Stage) -> None:
+    async def first(heard: Heard) -> str:
+        await stage.do(members.pause, "ada", PauseNew(now=True))
+        return await never(heard)
+
+    await stage.host("ada", lambda heard: first(heard) if len(stage.minds.asked) == 1 else "done", role="")
+    number = await stage.create()
+    async with stage.running() as runner:
+        await until(lambda: bool(stage.minds.asked) and not runner._attempts, 10)
+        claim = json.loads(await stage.do(tasks.claim, number))["items"][0]["claim"]
+        await stage.do(tasks.handoff, number, HandoffNew(claim=claim, to="ada", note="with rye flour"))
+        await stage.do(members.resume, "ada")
+        await stage.becomes(number, "done")
+    first_told, told = stage.minds.asked[-1][1].prompts
+    assert (first_told.startswith(prompts.NEW), told.startswith(prompts.AGAIN)) == (True, True)
+    assert "with rye flour" in told
+
+
 async def test_a_question_to_a_person_waits_for_the_answer(stage: Stage) -> None:
     def asks(heard: Heard) -> Any:
         children = heard.task["children"]
@@ -232,6 +321,27 @@ async def test_messages_reach_it_as_data_and_never_as_instructions(stage: Stage)
     assert b'"name":"ada"' in inbox
 
 
+async def test_no_message_is_missed_however_many_there_are(stage: Stage) -> None:
+    """Not in a long thread, and not behind what is about other tasks, which is told when those are worked on."""
+    number = await stage.create(role="baker")
+    other = await stage.create(role="nobody")
+    await stage.host("ada", lambda heard: "done" if heard.results else ("list_tasks", {}), role="baker")
+    await stage.do(tasks.update, number, TaskEdit(assignee="ada"))
+    await stage.do(tasks.update, other, TaskEdit(assignee="ada"))
+    await stage.do(tasks.block, number, BlockNew(on="stalled", reason="wait"))
+    await stage.do(tasks.block, other, BlockNew(on="stalled", reason="wait"))
+    for about, words in ((other, "elsewhere"), (number, "here")):
+        for count in range(30):
+            await stage.do(messages.send, MessageNew(task=about, body=f"{words} {count}."))
+    await stage.do(messages.send, MessageNew(to="ada", body="to you alone"))
+    await stage.do(tasks.resume, number)
+    async with stage.running():
+        await stage.becomes(number, "done")
+    told = "".join(stage.minds.asked[-1][1].prompts)
+    assert [told.count(f"here {count}.") for count in range(30)] == [1] * 30
+    assert ("to you alone" in told, "elsewhere" in told) == (True, False)
+
+
 async def test_the_fourth_same_call_stalls_and_resuming_lets_it_try_otherwise(stage: Stage) -> None:
     resumed = False
     await stage.host("ada", lambda _: "enough" if resumed else ("list_tasks", {}))
@@ -275,6 +385,15 @@ async def test_a_task_that_goes_to_and_fro_is_stopped(stage: Stage) -> None:
     assert len(stage.minds.asked) == 3
 
 
+@pytest.mark.parametrize("call", [("wait_for_children", {}), ("handoff_task", {"to": "ada", "note": "later"})])
+async def test_a_task_that_is_only_taken_and_let_go_is_stopped(stage: Stage, call: Any) -> None:
+    await stage.host("ada", lambda _: call)
+    async with stage.running():
+        task = await stage.becomes(await stage.create(role="ada"), "blocked")
+    assert "did nothing but let it go" in task.why
+    assert len(stage.minds.asked) == 3
+
+
 async def test_a_budget_stops_in_the_middle_and_a_raised_one_goes_on(stage: Stage) -> None:
     await stage.host("ada", in_turn(("list_tasks", {}), ("list_tasks", {"after": 1}), "done"))
     await stage.do(budgets.set_squad, BudgetNew(calls=2))
@@ -315,6 +434,32 @@ async def test_an_answer_without_words_is_asked_for_again(stage: Stage) -> None:
     await stage.host("ada", in_turn("", "  ", "done"))
     async with stage.running():
         assert (await stage.becomes(await stage.create(role="ada"), "done")).result == "done"
+
+
+async def test_an_answer_that_is_too_long_for_a_result_is_asked_for_again(stage: Stage) -> None:
+    await stage.host("ada", in_turn("é" * (limits.TEXT // 2), "done"))
+    async with stage.running():
+        task = await stage.becomes(await stage.create(role="ada"), "done", "failed")
+    assert (task.result, task.attempt) == ("done", 1)
+    assert "longer than a result may be" in stage.minds.asked[-1][1].prompts[-1]
+
+
+@pytest.mark.parametrize("tokens", [(-5, 3), (5, -3), (10**20, 3), (5, 10**20)])
+async def test_an_answer_is_kept_and_its_tokens_are_unknown_where_what_is_told_of_them_cannot_be(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tokens: tuple[int, int]
+) -> None:
+    async def ask(*_: object) -> ModelResponse:
+        return ModelResponse([TextPart("done")], usage=RequestUsage(input_tokens=tokens[0], output_tokens=tokens[1]))
+
+    monkeypatch.setattr(asking, "ask", ask)
+    await stage.host("ada", never)
+    number = await stage.create(role="ada")
+    async with stage.running():
+        assert (await stage.becomes(number, "done", "failed")).result == "done"
+    answer = (await stage.journal(number))[-1]
+    assert (answer.state, answer.input_tokens, answer.output_tokens, answer.cost) == ("finished", None, None, None)
+    spent = Usage.model_validate_json(await stage.database.reads.json(budgets.squad, stage.owner, stage.squad) or b"")
+    assert (spent.squad.tokens, spent.squad.unpriced) == (answer.reserved_tokens, 1)
 
 
 async def test_who_is_not_hosted_or_has_no_model_is_not_run(stage: Stage) -> None:

@@ -59,6 +59,37 @@ def test_who_hands_on_for_a_reason_is_left_alone(ended: list[tuple[str, str]]) -
     assert stalls.to_and_fro(attempts(*ended)) is None
 
 
+def idling(*called: str) -> str | None:
+    """Attempts of ada, each with one call."""
+    ended = [{"member": "ada", "outcome": "waiting", "attempt": number} for number, _ in enumerate(called, 1)]
+    steps = [tool(number + 1, number, 0, name, attempt=number) for number, name in enumerate(called, 1) if name]
+    return stalls.idle(ended, steps)
+
+
+def test_a_task_that_is_only_taken_and_let_go() -> None:
+    said = "ada has taken it 3 times running, and did nothing but let it go again."
+    assert idling("create_tasks", *["wait_for_children"] * 3) == said
+    assert idling(*["handoff_task"] * 3) == said
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        ["wait_for_children"] * 2,
+        ["wait_for_children", "create_tasks", "wait_for_children"],
+        ["ask_human"] * 3,
+        [""] * 3,
+    ],
+)
+def test_who_waits_for_something_new_is_left_alone(called: list[str]) -> None:
+    assert idling(*called) is None
+
+
+def test_what_several_members_let_go_is_left_alone() -> None:
+    ended = [{"member": name, "outcome": "handed_off", "attempt": number} for number, name in enumerate("aba", 1)]
+    assert stalls.idle(ended, [tool(number, 0, 0, "handoff_task", attempt=number) for number in (1, 2, 3)]) is None
+
+
 def test_thirty_steps_of_which_nobody_sees_anything() -> None:
     assert stalls.quiet(30) == "30 steps brought nothing that the squad could see."
     assert stalls.quiet(29) is None

@@ -185,7 +185,8 @@ def test_a_budget_that_is_too_small_is_told_whole(run: Run) -> None:
     done = run("writing", WORDS, "--tokens", "100")
     assert (done.returncode, done.stderr) == (1, "")
     assert "the squad's budget of 100 tokens has no room for the next call of offline:rehearsal" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("; the owner can resume it.")
+    assert done.stdout.splitlines()[-1].startswith("#1 is blocked: the squad's budget of 100 tokens has no room")
+    assert done.stdout.splitlines()[-1].endswith(" or resume the task, which lets it go on past it.")
 
 
 def test_a_question_is_answered_by_what_it_says_to_type(start: Start, model: tuple[str, Callable[..., Any]]) -> None:

@@ -163,9 +163,10 @@ class Attempt:
             await self._complete(due.final)
 
     async def _open(self) -> None:
-        """Tell the model of the task, unless it goes on where another runner was stopped."""
+        """Tell the model of the task, unless it goes on where another runner was stopped, and finds it unchanged."""
         before = self._journal.before
-        if before and all(each["outcome"] in UNNOTICED for each in self._journal.since):
+        unnoticed = all(each["outcome"] in UNNOTICED for each in self._journal.since)
+        if before and unnoticed and prompts.stands(self._journal.told, self._claim["task"]):
             return
         again = before is not None and before["member"] == self._me["name"]
         reads, holder = self._database.reads, self._holder

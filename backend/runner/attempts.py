@@ -39,6 +39,7 @@ THREAD: Final = 20  # messages of the task's thread that come with it
 # How an attempt ended whose conversation goes on as if nothing had been: the model needn't hear of it.
 UNNOTICED: Final = ("lapsed", "released", "paused", "blocked")
 STOPS: Final = "The runner stops; another one goes on from the last step."
+UNHOSTED: Final = "The server doesn't run this member any more."
 log = logging.getLogger(__name__)
 
 
@@ -94,7 +95,7 @@ class Attempt:
             await self._working
         except asyncio.CancelledError:
             if self._draining:
-                await self._give_back()
+                await self._give_back(STOPS)
         except (Over, LostClaim):
             pass
         except ModelFailed as error:
@@ -130,7 +131,10 @@ class Attempt:
             raise Over
         self._me = json.loads(me)
         self._instructions = prompts.instructions(self._me, json.loads(squad)["name"], self._kind)
-        hosting = Hosting.model_validate(self._me["hosting"] or {})
+        if self._me["hosting"] is None:
+            await self._give_back(UNHOSTED)
+            return
+        hosting = Hosting.model_validate(self._me["hosting"])
         await self._journal.load()
         before = [each for each in self._journal.attempts if each["ended_at"]]
         reason = stalls.to_and_fro(before) or stalls.idle(before, self._journal.heard)
@@ -322,9 +326,9 @@ class Attempt:
         with contextlib.suppress(SquadError):
             await self._transact(steps.suspend, self._holder.claim, reason)
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, reason: str) -> None:
         with contextlib.suppress(SquadError):
-            given = ReleaseNew(claim=self._holder.claim, reason=STOPS)
+            given = ReleaseNew(claim=self._holder.claim, reason=reason)
             await self._transact(tasks.release, self._holder.number, given)
 
     async def _beat(self) -> None:

@@ -12,7 +12,7 @@ from pydantic_ai.usage import RequestUsage
 from agentsquad.schemas import limits
 from agentsquad.schemas.budgets import BudgetNew, Usage
 from agentsquad.schemas.events import Events
-from agentsquad.schemas.members import MemberNew, PauseNew
+from agentsquad.schemas.members import MemberEdit, MemberNew, PauseNew
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.steps import StepText
 from agentsquad.schemas.tasks import AnswerNew, BlockNew, CancelNew, HandoffNew, TaskEdit
@@ -485,6 +485,29 @@ async def test_who_is_not_hosted_or_has_no_model_is_not_run(stage: Stage) -> Non
     async with stage.running():
         await stage.becomes(await stage.create(role="ada"), "done")
     assert (await stage.task(number)).status == "todo"
+
+
+async def test_who_is_hosted_no_more_since_it_was_claimed_for_gives_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_hosted = tasks.claim_hosted
+
+    async def late(session: Any, *args: Any) -> str | None:
+        claim = await claim_hosted(session, *args)
+        await members.update(session, stage.owner, stage.squad, "ada", MemberEdit(hosting=None))
+        return claim
+
+    monkeypatch.setattr(tasks, "claim_hosted", late)
+    await stage.host("ada", never)
+    number = await stage.create(role="ada")
+
+    async def given_back() -> bool:
+        task = await stage.task(number)
+        return (task.status, task.attempt) == ("todo", 1)
+
+    async with stage.running():
+        await eventually(given_back, PATIENCE)
+    assert ((await stage.task(number)).tries_left, stage.minds.asked) == (TRIES, [])
 
 
 async def test_no_more_than_the_squad_s_share_is_held_at_once(stage: Stage) -> None:

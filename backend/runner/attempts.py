@@ -163,9 +163,10 @@ class Attempt:
             await self._complete(due.final)
 
     async def _open(self) -> None:
-        """Tell the model of the task, unless it goes on where another runner was stopped."""
+        """Tell the model of the task, unless it goes on where another runner was stopped, and finds it unchanged."""
         before = self._journal.before
-        if before and all(each["outcome"] in UNNOTICED for each in self._journal.since):
+        unnoticed = all(each["outcome"] in UNNOTICED for each in self._journal.since)
+        if before and unnoticed and prompts.stands(self._journal.told, self._claim["task"]):
             return
         again = before is not None and before["member"] == self._me["name"]
         reads, holder = self._database.reads, self._holder
@@ -207,12 +208,13 @@ class Attempt:
         parameters = ModelRequestParameters(function_tools=[*own, *outside])
         question = Question(self._house.models.name(hosting), hosting, model, parameters, self._instructions)
         window = await self._house.models.window(hosting)
-        if summaries.is_due(question, self._journal, window):
-            await self._put(*summaries.prepared(question, self._journal, window))
+        while summaries.is_due(question, self._journal, window):
+            if not await self._put(*summaries.prepared(question, self._journal, window)):
+                break
         await self._put(question, "answer", self._journal.conversation().messages)
 
-    async def _put(self, question: Question, kind: str, heard: list[ModelMessage], content: Any = None) -> None:
-        """Put a question to the model, and its answer into the journal."""
+    async def _put(self, question: Question, kind: str, heard: list[ModelMessage], content: Any = None) -> bool:
+        """Put a question to the model, and its answer into the journal; False: it is none."""
         heard, tokens, cost = question.sized(heard)
         if not await self._journal.begin(kind, question.name, content, tokens=tokens, cost=cost):
             raise Over
@@ -222,8 +224,10 @@ class Attempt:
         except ModelFailed as error:
             await self._journal.end(question.failed(error))
             raise
-        if not await self._journal.end(question.answered(response, content)):
+        outcome = question.answered(response, content)
+        if not await self._journal.end(outcome):
             raise Over
+        return outcome.state == "finished"
 
     def _speech(self) -> Speech:
         """Tells whoever follows what the model says in the step that has begun."""

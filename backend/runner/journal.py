@@ -77,6 +77,11 @@ class Journal:
         first = self.before["attempt"] if self.before else 0
         return [each for each in self.attempts if each["ended_at"] and each["attempt"] >= first]
 
+    @property
+    def told(self) -> str:
+        """How the model was last told of the task."""
+        return next((str(step.content["text"]) for step in self.heard[::-1] if "new" in (step.content or ())), "")
+
     def conversation(self) -> Conversation:
         """Where the conversation stands."""
         return conversations.fold(self.heard)

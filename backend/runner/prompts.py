@@ -1,5 +1,6 @@
 """What a model is told: who it is and the rules, by the owner and by us; all else as data, with whose words it is."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -74,9 +75,7 @@ def task(
         "task": {
             "number": whole["number"],
             "attempt": whole["attempt"],
-            "title": whole["title"],
-            "description": cut(whole["description"], LONG),
-            "input": cut(whole["input"], LONG),
+            **_words(whole),
             "created_by": whole["created_by"],
             "parent": whole["parent"],
             **({"result": cut(whole["result"], LONG), "result_of": "another member"} if whole["result"] else {}),
@@ -90,6 +89,15 @@ def task(
     return f"{head}\n\n{dumps(data)}"
 
 
+def stands(text: str, task: Mapping[str, Any]) -> bool:
+    """Whether a prompt that told of a task would use the same words for it now."""
+    try:
+        told = json.loads(text.partition("\n\n")[2])["task"]
+        return all(told[name] == value for name, value in _words(task).items())
+    except (ValueError, LookupError, TypeError):  # a journal that was imported may be anybody's
+        return False
+
+
 def news(messages: Sequence[Mapping[str, Any]]) -> str:
     """Messages that the model hasn't heard yet."""
     return f"{NEWS}\n\n{dumps({'messages': [note(each) for each in messages]})}"
@@ -99,6 +107,11 @@ def note(message: Mapping[str, Any]) -> dict[str, Any]:
     """A message, with whose it is."""
     sender = message["sender"] or "the server"
     return {"from": sender, "task": message["task"], "body": cut(message["body"], SHORT)}
+
+
+def _words(task: Mapping[str, Any]) -> dict[str, Any]:
+    """What its creator says of a task, and may change."""
+    return {"title": task["title"], "description": cut(task["description"], LONG), "input": cut(task["input"], LONG)}
 
 
 def _results(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

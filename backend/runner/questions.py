@@ -57,15 +57,19 @@ class Question:
         return await asking.ask(self.model, messages, self.parameters, self.hosting.settings, on_text)
 
     def answered(self, response: ModelResponse, content: Any = None) -> Outcome:
-        """How a step ends with this answer; a summary keeps its text only, beside what it stands for."""
+        """How a step ends with this answer; a summary keeps its text only, beside what it stands for, and needs one."""
         usage = response.usage
+        state = "finished"
         if content is None:
             content = {"message": conversations.dumped(response)}
+        elif text := conversations.text(response):
+            content = content | {"text": text}
         else:
-            content = content | {"text": conversations.text(response)}
+            state, content = "failed", content | {"error": "The model summed up nothing."}
         known = usage.has_values() and all(0 <= n <= CREDIBLE for n in (usage.input_tokens, usage.output_tokens))
         return Outcome(
             content,
+            state,
             input_tokens=usage.input_tokens if known else None,
             output_tokens=usage.output_tokens if known else None,
             cost=self._price(usage) if known else None,

@@ -1,6 +1,7 @@
 """What a model has read becomes shorter before it no longer fits: the oldest exchanges become one summary."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
@@ -31,9 +32,10 @@ def prepared(
     question: Question, journal: Journal, window: int | None
 ) -> tuple[Question, str, list[ModelMessage], dict[str, Any]]:
     """The question without tools that asks for the summary, its kind, what the model hears, and what it stands for."""
-    old = _old(journal, window)
     size = window or UNKNOWN
-    said = cut(dumps([_plain(step) for step in old]), int(size * FULL * PER_TOKEN))
+    room = int(size * FULL * PER_TOKEN)
+    old = _fitting(_old(journal, window), room)
+    said = cut(dumps([_plain(step) for step in old]), room)
     text = f"{ASKED.format(words=max(100, size // 50))}\n\n{said}"
     bare = question.bare()
     return bare, "summary", [ModelRequest([UserPromptPart(text)])], {"up_to": old[-1].step}
@@ -42,8 +44,8 @@ def prepared(
 def _old(journal: Journal, window: int | None) -> Sequence[Step]:
     """The oldest steps that can go: whole exchanges, but for the first prompt and the newest ones."""
     heard = journal.heard
-    last = max((index for index, step in enumerate(heard) if step.kind == "summary"), default=0)
-    up_to = heard[last].content["up_to"] if last and heard[last].state == "finished" else 0
+    summary = [step for step in heard if step.kind == "summary" and step.state == "finished"][-1:]
+    up_to = summary[0].content["up_to"] if summary else 0
     steps = [step for step in heard[1:] if step.step > up_to and step.kind != "summary" and step.state != "started"]
     room = KEPT * (window or UNKNOWN) * PER_TOKEN
     for index in range(len(steps) - 1, -1, -1):
@@ -55,8 +57,16 @@ def _old(journal: Journal, window: int | None) -> Sequence[Step]:
     # An exchange begins with an answer or a prompt; its calls stay with it.
     while index > 0 and steps[index].kind == "tool":
         index -= 1
-    summary = [heard[last]] if up_to else []
     return [*summary, *steps[:index]] if index else []
+
+
+def _fitting(old: Sequence[Step], room: int) -> Sequence[Step]:
+    """As many whole exchanges as can be read at once, but one at least: a summary stands for what it has seen."""
+    sizes = [*accumulate(len(dumps(_plain(step))) + 2 for step in old)]
+    ends = [end for end in range(1, len(old) + 1) if end == len(old) or old[end].kind != "tool"]
+    if old[0].kind == "summary":
+        del ends[0]
+    return old[: max((end for end in ends if sizes[end - 1] <= room), default=ends[0])]
 
 
 def _plain(step: Step) -> dict[str, Any]:

@@ -283,9 +283,8 @@ async def test_only_the_owner_sets_budgets(scene: Scene) -> None:
 
 async def test_what_brings_something_is_told_from_what_is_quiet(scene: Scene) -> None:
     async def quiet() -> int:
-        row = await scene.read(steps.quiet, scene.owner, scene.squad, 1)
-        assert row is not None
-        return int(row["steps"])
+        found = await scene.read(steps.quiet, scene.owner, scene.squad, 1)
+        return int(found["steps"]) if found else -1
 
     async def look(*numbers: int) -> None:
         for number in numbers:

@@ -267,6 +267,22 @@ async def test_who_gets_a_task_back_hears_that_somebody_else_had_it_meanwhile(st
     assert "with rye flour" in told
 
 
+@pytest.mark.parametrize("edit", [{"description": "with rye flour"}, {"title": "rye"}, {"input": {"flour": "rye"}}])
+async def test_who_goes_on_hears_that_the_task_was_changed_meanwhile(stage: Stage, edit: dict[str, Any]) -> None:
+    await stage.host("ada", lambda heard: never(heard) if len(stage.minds.asked) == 1 else "done")
+    number = await stage.create("bread", role="ada", description="with flour")
+    async with stage.running() as runner:
+        await until(lambda: bool(stage.minds.asked), 10)
+        await stage.do(members.pause, "ada", PauseNew(now=True))
+        await until(lambda: not runner._attempts, 10)
+        await stage.do(tasks.update, number, TaskEdit(**edit))
+        await stage.do(members.resume, "ada")
+        await stage.becomes(number, "done")
+    first_told, told = stage.minds.asked[-1][1].prompts
+    assert (first_told.startswith(prompts.NEW), told.startswith(prompts.AGAIN)) == (True, True)
+    assert "rye" in told
+
+
 async def test_a_question_to_a_person_waits_for_the_answer(stage: Stage) -> None:
     def asks(heard: Heard) -> Any:
         children = heard.task["children"]

@@ -2,16 +2,15 @@
 
 from pydantic import BaseModel, Field
 
-from agentsquad.schemas.fields import Incoming, Whole
-from agentsquad.schemas.limits import POSITION_MAX
+from agentsquad.schemas.fields import Amount, Dollars, Incoming
 
 
 class BudgetNew(Incoming):
     """The limits from now on; null: none. What is blocked by the old ones goes on."""
 
-    tokens: Whole | None = Field(default=None, ge=0, le=POSITION_MAX)
-    cost: float | None = Field(default=None, ge=0, le=1e9, allow_inf_nan=False, description="Dollars.")
-    calls: Whole | None = Field(default=None, ge=0, le=POSITION_MAX, description="Calls of models.")
+    tokens: Amount | None = None
+    cost: Dollars | None = None
+    calls: Amount | None = Field(default=None, description="Calls of models.")
 
 
 class Spent(BaseModel):

@@ -13,6 +13,8 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 from agentsquad.schemas import limits
 from agentsquad.schemas.events import Event
 from agentsquad.schemas.fields import (
+    Amount,
+    Dollars,
     Email,
     Globs,
     Incoming,
@@ -34,8 +36,6 @@ from agentsquad.schemas.tasks import AttemptKind, BlockedOn, Outcome, Status
 
 FORMAT = 1
 Count = Annotated[Whole, Field(ge=0, le=limits.NUMBER_MAX)]
-Amount = Annotated[Whole, Field(ge=0, le=limits.POSITION_MAX)]
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Header(Incoming):

@@ -165,6 +165,8 @@ Address = Annotated[str, Field(max_length=limits.ADDRESS), _form(f"^{ADDRESS}$")
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[Whole, Field(ge=1, le=limits.NUMBER_MAX)]
 Position = Annotated[Whole, Field(ge=1, le=limits.POSITION_MAX)]
+Amount = Annotated[int, Field(ge=0, le=limits.AMOUNT), BeforeValidator(_whole)]
+Dollars = Annotated[float, Field(ge=0, le=limits.DOLLARS, allow_inf_nan=False)]
 Reference = Annotated[Number | Name, WrapValidator(_reference)]
 Json = Annotated[Any, AfterValidator(_json)]
 Stored = Annotated[Any, AfterValidator(storable)]

@@ -38,5 +38,7 @@ SESSION: Final = 30  # days that a browser stays logged in
 LINK: Final = 60  # seconds in which a link logs a browser in
 IDEMPOTENCY_KEY: Final = 255  # characters of an Idempotency-Key
 KEPT: Final = 24  # hours that the answer to an Idempotency-Key is kept
+AMOUNT: Final = 10**15  # tokens or calls of a budget, at most
+DOLLARS: Final = 10**9  # dollars of a budget, at most
 NUMBER_MAX: Final = 2**31 - 1  # highest number of a task or an attempt
 POSITION_MAX: Final = 2**63 - 1  # highest position of an event

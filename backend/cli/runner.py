@@ -33,13 +33,19 @@ async def _run(database: Database) -> None:
         # What another runner held when it died is taken back also while no server runs.
         beside = [asyncio.create_task(feed.run()), asyncio.create_task(sweeper.run(database))]
         working = asyncio.create_task(runners.run(database, feed))
+        told = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
         most = database.settings.SQUAD_RUNNER_TASKS
         out.print(f"Running hosted members, at most {most} tasks at once   Ctrl-C ends the runner", markup=False)
+        ending = asyncio.create_task(told.wait())
+        await asyncio.wait([working, ending], return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()  # once: another signal tears nothing that is being given back
         await asyncio.wait([working])
-        for task in beside:
+        for task in (ending, *beside):
             task.cancel()
-        await asyncio.wait(beside)
+        await asyncio.wait([ending, *beside])
+        if not working.cancelled():
+            working.result()  # it ended by itself, which is a defect
     finally:
         await close_db(database)

@@ -11,7 +11,8 @@ CREATE OR REPLACE FUNCTION budgets_of(p_squad uuid, p_task int) RETURNS int[] LA
     SELECT array_agg(number) || 0 FROM upwards
 $$;
 
--- Reserves a call. Answers NULL, or the limit that leaves no room for it; then nothing is reserved.
+-- Reserves a call. Answers NULL, or the limit that leaves no room for it; then nothing is reserved. It `waits` where
+-- there may be room again: calls under way have reserved what they may not need.
 -- A limit in dollars has no room for what nobody knows the price of, unless the same budget has one in tokens.
 CREATE OR REPLACE FUNCTION reserve_step(p_squad uuid, p_task int, p_tokens bigint, p_cost numeric)
 RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -20,17 +21,21 @@ DECLARE
     v_reached jsonb;
 BEGIN
     INSERT INTO budgets (squad_id, task_number) SELECT p_squad, unnest(v_budgets) ON CONFLICT DO NOTHING;
-    SELECT jsonb_build_object('budget', b.task_number, 'limit', l.name, 'max', l.most, 'used', l.used, 'asked', l.asked)
+    SELECT jsonb_build_object('budget', b.task_number, 'limit', l.name, 'max', l.most, 'used', l.used, 'asked', l.asked,
+        'waits', l.waits)
     INTO v_reached
-    FROM budgets b CROSS JOIN LATERAL (VALUES
-        ('calls', b.max_calls::numeric, (b.calls + b.reserved_calls)::numeric, 1::numeric),
-        ('tokens', b.max_tokens, b.tokens + b.reserved_tokens, p_tokens),
-        ('cost', b.max_cost, b.cost + b.reserved_cost, p_cost)
-    ) l (name, most, used, asked)
+    FROM budgets b CROSS JOIN LATERAL (
+        SELECT *, coalesce(spent + asked <= most, false) AS waits
+        FROM (VALUES
+            ('calls', b.max_calls::numeric, b.calls::numeric, (b.calls + b.reserved_calls)::numeric, 1::numeric),
+            ('tokens', b.max_tokens, b.tokens, b.tokens + b.reserved_tokens, p_tokens),
+            ('cost', b.max_cost, b.cost, b.cost + b.reserved_cost, p_cost)
+        ) v (name, most, spent, used, asked)
+    ) l
     WHERE b.squad_id = p_squad AND b.task_number = ANY (v_budgets)
         AND (l.used + l.asked > l.most OR (l.asked IS NULL AND l.most IS NOT NULL AND b.max_tokens IS NULL))
         AND NOT (SELECT o.waived FROM budgets o WHERE o.squad_id = p_squad AND o.task_number = p_task)
-    ORDER BY b.task_number DESC, l.name
+    ORDER BY l.waits, b.task_number DESC, l.name
     LIMIT 1;
     IF v_reached IS NULL THEN
         UPDATE budgets SET

@@ -126,8 +126,11 @@ def quiet(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
     return select(func.count().label("steps")).where(*ended)
 
 
-async def begin(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepNew) -> bool:
-    """Begin a step, and reserve what it may cost. If no budget has room for it, the task is blocked instead: False.
+async def begin(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepNew) -> bool | None:
+    """Begin a step, and reserve what it may cost.
+
+    If a budget has no room for it, the task is blocked instead: False. If only calls under way leave none for now,
+    nothing happens: None.
 
     Raises:
         LostClaim: the claim is no longer live.
@@ -143,7 +146,10 @@ async def begin(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepN
             squad=entered.squad_id, task=_task(new.claim), tokens=new.tokens, cost=new.cost,
         )  # fmt: skip
         if reached is not None:
-            await _block(session, entered, new.claim, "budget", budgets.reached(json.loads(reached), new.name))
+            limit = json.loads(reached)
+            if limit["waits"]:
+                return None
+            await _block(session, entered, new.claim, "budget", budgets.reached(limit, new.name))
             return False
     await _write(session, entered, new, "started")
     return True

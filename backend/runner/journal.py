@@ -22,6 +22,7 @@ from backend.runner.conversations import Conversation
 from backend.runner.tools import Holder
 
 T = TypeVar("T")
+ROOM: Final = 0.5  # seconds until a budget that calls under way fill is looked at again
 PATIENCE: Final = (0.1, 0.5, 1.0, 2.0, 4.0)  # seconds before each new try while the database is busy or away
 
 
@@ -141,12 +142,13 @@ class Journal:
     async def begin(
         self, kind: str, name: str, content: Any = None, *, tokens: int = 0, cost: Decimal | None = None
     ) -> bool:
-        """Begin a step; False: no budget has room for it, and the task is blocked."""
+        """Begin a step once calls under way leave room for it; False: a budget has none, and the task is blocked."""
         new = self._new(kind, name, content, tokens, cost)
-        if not await self._transact(steps.begin, new):
-            return False
-        self._keep(new, "started", new.content)
-        return True
+        while (begun := await self._transact(steps.begin, new)) is None:  # noqa: ASYNC110  (another process may end it)
+            await anyio.sleep(ROOM)
+        if begun:
+            self._keep(new, "started", new.content)
+        return begun
 
     async def end(self, outcome: Outcome) -> bool:
         """End the step that was begun last; False: the attempt was over before.

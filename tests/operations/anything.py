@@ -120,7 +120,7 @@ class Move:
                 break
             await self.end(claim, step)
 
-    async def begin(self, claim: str, number: int) -> bool:
+    async def begin(self, claim: str, number: int) -> bool | None:
         kind = self.chance.choice(("answer", "answer", "tool", "summary"))
         cost = self.chance.choice((None, Decimal("0.125"), Decimal("0.1")))
         new = StepNew(claim, number, kind, "m:x", None, 100, cost)

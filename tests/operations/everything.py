@@ -94,7 +94,7 @@ async def keep_journal(scene: Scene) -> None:
     owner, ada, squad = scene.owner, scene.ada, scene.squad
     cost = Decimal("0.0123456789")
 
-    async def begin(claim: str, number: int, kind: str = "answer", price: Decimal | None = cost) -> bool:
+    async def begin(claim: str, number: int, kind: str = "answer", price: Decimal | None = cost) -> bool | None:
         return await scene.do(steps.begin, ada, squad, StepNew(claim, number, kind, "m:x", None, 900, price))
 
     async def end(claim: str, number: int, content: Any = ODD, tokens: int | None = 30, **more: Any) -> bool:

@@ -53,7 +53,7 @@ async def fill(url: str) -> Scene:
             await scene.do(steps.begin, scene.tess, scene.squad, replace(begun, number=number))
             given = Outcome({"message": {"parts": []}}, input_tokens=5, cost=None if number == 2 else Decimal("0.1"))
             await scene.do(steps.end, scene.tess, scene.squad, "3/1", number, given)
-        await scene.do(budgets.set_task, scene.owner, scene.squad, 3, BudgetNew(cost=0.3, calls=2**62))
+        await scene.do(budgets.set_task, scene.owner, scene.squad, 3, BudgetNew(cost=0.3, calls=10**15))
         await db.commit()
     await database.close()
     return scene

@@ -19,7 +19,7 @@ from tests.operations.scene import Scene
 ONE = Decimal("0.01")
 
 
-async def begin(scene: Scene, claim: str, number: int, *, by: Actor | None = None, **more: Any) -> bool:
+async def begin(scene: Scene, claim: str, number: int, *, by: Actor | None = None, **more: Any) -> bool | None:
     given: dict[str, Any] = {"kind": "answer", "name": "m:x", "tokens": 100, "cost": ONE} | more
     return await scene.do(steps.begin, by or scene.ada, scene.squad, StepNew(claim, number, **given))
 
@@ -174,10 +174,11 @@ async def test_a_limit_blocks_and_tells_once(scene: Scene, limits: dict[str, Any
     await scene.create("x", "y", "z")
     await limit(scene, **limits)
     claims = [await scene.hold(scene.ada) for _ in range(3)]
-    assert await begin(scene, claims[0].claim, 1)
-    assert await begin(scene, claims[1].claim, 1)
-    assert not await begin(scene, claims[2].claim, 1)
-    assert not await begin(scene, (await scene.hold(scene.ada, (await scene.create("u"))[0].number)).claim, 1)
+    for held in claims[:2]:
+        assert await begin(scene, held.claim, 1)
+        await end(scene, held.claim, 1, input_tokens=90, output_tokens=10, cost=ONE)
+    assert await begin(scene, claims[2].claim, 1) is False
+    assert await begin(scene, (await scene.hold(scene.ada, (await scene.create("u"))[0].number)).claim, 1) is False
     blocked = await scene.task(3)
     assert (blocked.status, blocked.blocked_on) == ("blocked", "budget")
     assert said in blocked.why
@@ -188,15 +189,31 @@ async def test_a_limit_blocks_and_tells_once(scene: Scene, limits: dict[str, Any
     assert await scene.disagreements() == []
 
 
+@pytest.mark.parametrize("limits", [{"tokens": 150}, {"cost": 0.015}, {"calls": 1}])
+async def test_who_finds_no_room_only_for_now_waits_for_it(scene: Scene, limits: dict[str, Any]) -> None:
+    await scene.create("x", "y")
+    await limit(scene, **limits)
+    first, second = await scene.hold(scene.ada), await scene.hold(scene.ada)
+    assert await begin(scene, first.claim, 1)
+    assert await begin(scene, second.claim, 1) is None
+    assert (await scene.task(2)).status == "in_progress"
+    assert await states(scene, 2) == []
+    await end(scene, first.claim, 1)
+    assert await begin(scene, second.claim, 1) is ("calls" not in limits)
+    assert await scene.disagreements() == []
+
+
 async def test_a_raised_limit_lets_all_go_on_and_may_be_reached_again(scene: Scene) -> None:
     await scene.create("x", "y")
     await limit(scene, calls=0)
     for number in (1, 2):
-        assert not await begin(scene, (await scene.hold(scene.ada, number)).claim, 1)
+        assert await begin(scene, (await scene.hold(scene.ada, number)).claim, 1) is False
     await limit(scene, calls=1)
     assert [(await scene.task(number)).status for number in (1, 2)] == ["todo", "todo"]
-    assert await begin(scene, (await scene.hold(scene.ada, 1)).claim, 1)
-    assert not await begin(scene, (await scene.hold(scene.ada, 2)).claim, 1)
+    held = await scene.hold(scene.ada, 1)
+    assert await begin(scene, held.claim, 1)
+    assert await end(scene, held.claim, 1)
+    assert await begin(scene, (await scene.hold(scene.ada, 2)).claim, 1) is False
     assert len(await told(scene)) == 2
     assert await scene.disagreements() == []
 
@@ -205,14 +222,14 @@ async def test_resume_lets_one_task_go_past_the_limit_until_it_is_set_anew(scene
     await scene.create("x", "y")
     await limit(scene, calls=0)
     for number in (1, 2):
-        assert not await begin(scene, (await scene.hold(scene.ada, number)).claim, 1)
+        assert await begin(scene, (await scene.hold(scene.ada, number)).claim, 1) is False
     await scene.steer("resume", scene.owner, 1)
     held = await scene.hold(scene.ada, 1)
     assert await begin(scene, held.claim, 1)
     assert await end(scene, held.claim, 1)
     assert (await scene.task(2)).status == "blocked"
     await limit(scene, calls=1)
-    assert not await begin(scene, held.claim, 2)
+    assert await begin(scene, held.claim, 2) is False
     assert await scene.disagreements() == []
 
 
@@ -225,7 +242,7 @@ async def test_a_task_s_budget_holds_for_all_that_is_below_it(scene: Scene) -> N
     assert await begin(scene, part.claim, 1, by=scene.tess)
     assert await end(scene, part.claim, 1, by=scene.tess)
     assert await begin(scene, (await scene.hold(scene.tess, 3)).claim, 1, by=scene.tess)
-    assert not await begin(scene, lead.claim, 1)
+    assert await begin(scene, lead.claim, 1) is False
     assert (await scene.task(1)).blocked_on == "budget"
     task = TaskUsage.model_validate(await scene.read(budgets.task, scene.owner, scene.squad, 1))
     assert (task.task.calls, task.attempts) == (1, [])
@@ -236,7 +253,7 @@ async def test_where_no_price_is_known_tokens_bind(scene: Scene) -> None:
     await scene.create("x", "y")
     await limit(scene, cost=5)
     held = await scene.hold(scene.ada, 1)
-    assert not await begin(scene, held.claim, 1, cost=None)
+    assert await begin(scene, held.claim, 1, cost=None) is False
     assert "nobody knows what m:x costs" in (await scene.task(1)).why
     await limit(scene, cost=5, tokens=150)
     held = await scene.hold(scene.ada, 1)
@@ -245,7 +262,8 @@ async def test_where_no_price_is_known_tokens_bind(scene: Scene) -> None:
     spent = (await usage(scene)).squad
     assert (spent.cost, spent.unpriced, spent.tokens) == (0, 1, 35)
     assert await begin(scene, held.claim, 2, cost=None)
-    assert not await begin(scene, (await scene.hold(scene.ada, 2)).claim, 1, cost=None)
+    assert await end(scene, held.claim, 2, cost=None)
+    assert await begin(scene, (await scene.hold(scene.ada, 2)).claim, 1, cost=None) is False
     assert await scene.disagreements() == []
 
 
@@ -321,7 +339,7 @@ async def test_a_review_without_budget_is_given_back_and_its_reviewer_paused(sce
     await scene.complete(scene.ada, (await scene.hold(scene.ada)).claim, "r")
     await limit(scene, calls=0)
     review = await scene.hold(scene.tess)
-    assert not await begin(scene, review.claim, 1, by=scene.tess)
+    assert await begin(scene, review.claim, 1, by=scene.tess) is False
     assert (await scene.task(1)).status == "in_review"
     assert await scene.claim(scene.tess) is None
     assert "tess is paused, and #1 is given back" in (await told(scene))[0]

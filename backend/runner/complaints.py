@@ -18,7 +18,7 @@ from pydantic_ai.exceptions import (
 )
 from pydantic_ai.models import Model
 
-from backend.runner.errors import AddressRefused, Failure, chain
+from backend.runner.errors import AddressRefused, Failure, TooMuch, chain
 from backend.runner.models import Endpoint
 
 AGAIN: Final = {408, 409, 425, 429}
@@ -73,7 +73,7 @@ def about(error: Exception, model: Model, timeout: float, *, over: bool) -> Comp
     who = f"{model.model_name} at {model.system}"
     ours = next((each for each in chain(error) if isinstance(each, Failure)), None)
     if ours:
-        return Complaint(ours.detail, setup=isinstance(ours, AddressRefused))
+        return Complaint(ours.detail, setup=isinstance(ours, AddressRefused), paid=isinstance(ours, TooMuch))
     if over:
         return Complaint(
             f"{who} gave no whole answer within {timeout:g} s; raise the timeout of the member, or see what keeps it.",

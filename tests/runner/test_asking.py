@@ -3,6 +3,7 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from pydantic_ai.messages import (
@@ -157,6 +158,15 @@ async def test_what_will_not_pass_is_said_at_once(served: StandIn, status: int, 
     assert not failed.value.paid
     assert said.format(port=served.port) in failed.value.detail
     assert CANARY not in failed.value.detail
+
+
+@pytest.mark.parametrize("answer", [{"endless": True}, {"packed": True}])
+async def test_what_is_too_much_may_have_been_paid_for(served: StandIn, answer: dict[str, Any]) -> None:
+    served.script.append(answer)
+    async with at(served) as model:
+        with pytest.raises(ModelFailed) as failed:
+            await asked(model)
+    assert (failed.value.calls, failed.value.paid, failed.value.passing) == (1, True, False)
 
 
 async def test_a_redirect_is_not_followed(served: StandIn) -> None:

@@ -110,7 +110,7 @@ class Journal:
     async def record(self, kind: str, content: Any, name: str = "") -> None:
         """Write a step that is whole."""
         new = self._new(kind, name, content)
-        await self._transact(steps.record, new)
+        await self.transact(steps.record, new)
         self._keep(new, "finished", new.content)
 
     async def act(self, name: str, call: dict[str, Any], effect: Callable[[AsyncSession], Awaitable[Any]]) -> Any:
@@ -124,7 +124,7 @@ class Journal:
         async def done(session: AsyncSession) -> dict[str, Any]:
             return call | {"result": cleaning.json(await effect(session)), "error": False}
 
-        content = await self._transact(steps.act, new, done)
+        content = await self.transact(steps.act, new, done)
         self._keep(new, "finished", content)
         return content["result"]
 
@@ -136,7 +136,7 @@ class Journal:
             await effect(session)
             return new.content
 
-        await self._transact(steps.act, new, done)
+        await self.transact(steps.act, new, done)
         self._keep(new, "finished", new.content)
 
     async def begin(
@@ -144,7 +144,7 @@ class Journal:
     ) -> bool:
         """Begin a step once calls under way leave room for it; False: a budget has none, and the task is blocked."""
         new = self._new(kind, name, content, tokens, cost)
-        while (begun := await self._transact(steps.begin, new)) is None:  # noqa: ASYNC110  (another process may end it)
+        while (begun := await self.transact(steps.begin, new)) is None:  # noqa: ASYNC110  (another process may end it)
             await anyio.sleep(ROOM)
         if begun:
             self._keep(new, "started", new.content)
@@ -157,7 +157,7 @@ class Journal:
         """
         step = self._steps[-1]
         outcome = dataclasses.replace(outcome, content=cleaning.json(outcome.content))
-        writing = asyncio.create_task(self._transact(steps.end, self._holder.claim, step.step, outcome))
+        writing = asyncio.create_task(self.transact(steps.end, self._holder.claim, step.step, outcome))
         try:
             live = await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -180,7 +180,8 @@ class Journal:
                 await anyio.sleep(seconds)
         return await ask()
 
-    async def _transact(self, operation: Callable[..., Awaitable[T]], *args: Any) -> T:
+    async def transact(self, operation: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Run an operation as the holder, in a transaction."""
         holder = self._holder
         write = functools.partial(self._database.transact, operation, holder.actor, holder.squad, *args)
         return await self.patiently(write)

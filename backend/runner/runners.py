@@ -18,9 +18,10 @@ from backend.core.errors import Overloaded, SquadError
 from backend.live.feed import Feed
 from backend.operations import tasks
 from backend.operations.access import Actor, SquadRef
-from backend.runner.attempts import Attempt, House
+from backend.runner.attempts import Attempt
 from backend.runner.models import Models
 from backend.runner.tools import Holder
+from backend.runner.working import House
 
 POLL: Final = 2.0  # seconds between two looks at all squads, rung or not
 COALESCE: Final = 0.02  # seconds in which rings become one look

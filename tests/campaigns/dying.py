@@ -18,8 +18,8 @@ from backend.core.settings import Settings
 from backend.live.feed import Feed
 from backend.operations import steps, tasks
 from backend.runner import runners
-from backend.runner.attempts import Attempt
 from backend.runner.journal import Journal
+from backend.runner.working import Work
 from tests.campaigns import crew
 
 ANSWER = ("beginning", "begun", "asked", "ending", "ended")  # `asked`: whoever is asked kills the one who asks
@@ -83,7 +83,7 @@ def _die_at(point: str) -> None:
     _around(Journal, "record", refuses, lambda: reached("acted"))
     _around(Journal, "hear", lambda *_: note("prompt"), lambda: reached("acted"))
     _around(Journal, "end", after=lambda: reached("ended"))
-    _around(Attempt, "_complete", lambda *_: note("completion"), lambda: reached("completed"))
+    _around(Work, "_complete", lambda *_: note("completion"), lambda: reached("completed"))
 
 
 def _place(journal: Journal, kind: str, content: Any) -> str:

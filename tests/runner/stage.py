@@ -20,9 +20,9 @@ from backend.core.database import Database
 from backend.live.feed import Feed
 from backend.operations import events, members, messages, squads, steps, tasks
 from backend.operations.access import Actor, SquadRef
-from backend.runner.attempts import House
 from backend.runner.models import Models
 from backend.runner.runners import Runner
+from backend.runner.working import House
 from tests.campaigns.crew import eventually, found, until
 
 PATIENCE = 30.0  # seconds in which everything here happens many times over

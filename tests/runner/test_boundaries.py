@@ -19,7 +19,8 @@ from agentsquad.schemas.tasks import CancelNew, CompleteNew, RejectNew, TaskNew
 from backend.core.database import Database
 from backend.operations import events, members, messages, tasks
 from backend.operations.access import Actor
-from backend.runner.tools import TOOLS, Holder, Nothing, Tool
+from backend.runner.shapes import Nothing
+from backend.runner.tools import TOOLS, Holder, Tool
 from tests.campaigns.crew import Team, eventually, found
 from tests.operations import test_rights
 from tests.runner import gullible

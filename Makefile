@@ -28,11 +28,12 @@ demo-picture: setup  ## Make the README's picture from a real run.
 serve: setup  ## Start the server with the bundled PostgreSQL.
 	@$(BIN)/asq serve
 
-# More at once than there are cores, since many tests wait for a lease or a server; campaigns also measure, and need one
+# More at once than there are cores, since many tests wait for a lease or a server; some also measure, and need one
 # each. Each file's tests stay together, the slow ones come early.
 TEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
-test: setup  ## Run every test; about eight minutes on two cores.
-	@failed=0; $(TEST) -n 3 --ignore=tests/campaigns || failed=1; $(TEST) -n 2 tests/campaigns || failed=1; exit $$failed
+MEASURING := tests/campaigns tests/benchmarks
+test: setup  ## Run every test; about ten minutes on two cores.
+	@failed=0; $(TEST) -n 3 $(MEASURING:%=--ignore=%) || failed=1; $(TEST) -n 2 $(MEASURING) || failed=1; exit $$failed
 
 torture: setup  ## Run the campaigns ten times as long.
 	@SQUAD_TEST_SCALE=10 $(BIN)/python -m pytest tests/campaigns -s -o faulthandler_timeout=3600

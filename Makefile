@@ -32,7 +32,7 @@ serve: setup  ## Start the server with the bundled PostgreSQL.
 # each. Each file's tests stay together, the slow ones come early.
 TEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 MEASURING := tests/campaigns tests/benchmarks
-test: setup  ## Run every test; about eleven minutes on two cores.
+test: setup  ## Run every test; about ten minutes on two cores.
 	@failed=0; $(TEST) -n 3 $(MEASURING:%=--ignore=%) || failed=1; $(TEST) -n 2 $(MEASURING) || failed=1; exit $$failed
 
 torture: setup  ## Run the campaigns ten times as long.

@@ -116,12 +116,14 @@ CREATE OR REPLACE FUNCTION step_json(s steps) RETURNS jsonb LANGUAGE sql STABLE 
         'started_at', s.started_at, 'ended_at', s.ended_at)
 $$;
 
--- Lets go on what a budget has blocked whose limits were set anew; a waiver of the old ones is over.
+-- Lets go on what a budget has blocked whose limits were set anew; waivers of the old ones are over, also those of tasks
+-- below it.
 CREATE OR REPLACE FUNCTION free_budget(p_squad uuid, p_actor jsonb, p_budget int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_events jsonb;
 BEGIN
-    UPDATE budgets SET waived = false WHERE squad_id = p_squad AND waived AND p_budget IN (0, task_number);
+    UPDATE budgets SET waived = false
+    WHERE squad_id = p_squad AND waived AND p_budget = ANY (budgets_of(p_squad, task_number));
     SELECT coalesce(jsonb_agg(task_event(t, 'task.resumed') ORDER BY t.number), '[]') INTO v_events
     FROM free_tasks(p_squad, ARRAY(
         SELECT number FROM tasks

@@ -233,6 +233,21 @@ async def test_resume_lets_one_task_go_past_the_limit_until_it_is_set_anew(scene
     assert await scene.disagreements() == []
 
 
+async def test_a_waiver_of_a_limit_above_is_over_when_that_is_set_anew(scene: Scene) -> None:
+    await scene.create("x")
+    await scene.hold(scene.ada)
+    await scene.create(TaskNew(title="part", parent=1), by=scene.ada)
+    await limit(scene, task=1, calls=0)
+    assert await begin(scene, (await scene.hold(scene.tess, 2)).claim, 1, by=scene.tess) is False
+    await scene.steer("resume", scene.owner, 2)
+    part = await scene.hold(scene.tess, 2)
+    assert await begin(scene, part.claim, 1, by=scene.tess)
+    assert await end(scene, part.claim, 1, by=scene.tess)
+    await limit(scene, task=1, calls=1)
+    assert await begin(scene, part.claim, 2, by=scene.tess) is False
+    assert await scene.disagreements() == []
+
+
 async def test_a_task_s_budget_holds_for_all_that_is_below_it(scene: Scene) -> None:
     await scene.create("x")
     lead = await scene.hold(scene.ada)

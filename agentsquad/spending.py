@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agentsquad.schemas.budgets import Budget, Spent
-from agentsquad.schemas.steps import Step
+from agentsquad.schemas.steps import ASKING, Step
 
-ASKING: Final = ("answer", "summary")  # kinds of step that ask a model
 UNKNOWN: Final = "unknown"
 LEAST: Final = 0.0001  # dollars that are told; less is said to be less
 

@@ -174,6 +174,14 @@ Input = Annotated[Json, AfterValidator(lambda value: {} if value is None else va
 Lease = Annotated[Whole, Field(ge=limits.LEASE_MIN, le=limits.LEASE_MAX)]
 Glob = Annotated[str, Field(min_length=1, max_length=limits.PATH), _STORABLE, AfterValidator(_glob)]
 Globs = Annotated[list[Glob], Field(max_length=limits.PATHS), AfterValidator(lambda globs: list(dict.fromkeys(globs)))]
+
+
+def parts_of(claim: str) -> tuple[int, int]:
+    """The task and the attempt that a claim's handle names."""
+    task, attempt = claim.split("/")
+    return int(task), int(attempt)
+
+
 ClaimHandle = Annotated[
     str,
     Field(

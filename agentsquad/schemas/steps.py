@@ -1,11 +1,12 @@
 """The journal of hosted members: step by step what their models were told, answered and did."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
 StepKind = Literal["prompt", "answer", "tool", "summary"]
+ASKING: Final[tuple[StepKind, ...]] = ("answer", "summary")  # those for which a model is asked
 StepState = Literal["started", "finished", "failed", "unknown"]
 
 

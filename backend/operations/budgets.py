@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.budgets import BudgetNew
+from agentsquad.schemas.steps import ASKING
 from backend.core.errors import NotFound
 from backend.core.jsons import dumps
 from backend.core.statements import AnySelect
@@ -121,7 +122,7 @@ def task(actor: Actor, squad: SquadRef, number: int) -> AnySelect:
 
 def _paid() -> ColumnElement[bool]:
     """The predicate of their partial index, which parameters would defeat."""
-    asking: list[ColumnElement[str]] = [literal_column(f"'{kind}'") for kind in ("answer", "summary")]
+    asking: list[ColumnElement[str]] = [literal_column(f"'{kind}'") for kind in ASKING]
     started: ColumnElement[str] = literal_column("'started'")
     return Step.kind.in_(asking) & (Step.state != started)
 

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Text, Uuid, case, cast, exists, func, sele
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from agentsquad.schemas.fields import parts_of
 from agentsquad.schemas.messages import AcknowledgeNew, MessageNew, ReadNew
 from backend.core.errors import Forbidden, Invalid, NotFound
 from backend.core.jsons import dumps
@@ -154,7 +155,7 @@ async def require_live(session: AsyncSession, entered: Entered, claim: str | Non
         LostClaim: it is not.
     """
     if claim is not None:
-        task, attempt = map(int, claim.split("/"))
+        task, attempt = parts_of(claim)
         hold = text("SELECT hold_task(:squad, :member, :task, :attempt, '{in_progress,in_review}')")
         values = {"squad": entered.squad_id, "member": entered.member_id, "task": task, "attempt": attempt}
         await session.execute(hold, values)

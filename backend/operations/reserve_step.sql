@@ -116,8 +116,15 @@ CREATE OR REPLACE FUNCTION step_json(s steps) RETURNS jsonb LANGUAGE sql STABLE 
         'started_at', s.started_at, 'ended_at', s.ended_at)
 $$;
 
--- Lets go on what a budget has blocked whose limits were set anew; waivers of the old ones are over, also those of tasks
--- below it.
+-- Tells the log of a step as it is now.
+CREATE OR REPLACE FUNCTION tell_step(p_squad uuid, p_task int, p_step int, p_actor jsonb, p_kind text)
+RETURNS void LANGUAGE sql AS $$
+    SELECT append_events(p_squad, p_actor, jsonb_build_array(jsonb_build_object(
+        'kind', p_kind, 'task', s.task_number, 'attempt', s.attempt, 'data', step_json(s))))
+    FROM steps s WHERE s.squad_id = p_squad AND s.task_number = p_task AND s.number = p_step
+$$;
+
+-- Lets go on what a budget has blocked whose limits were set anew; waivers of the old ones are over, below it too.
 CREATE OR REPLACE FUNCTION free_budget(p_squad uuid, p_actor jsonb, p_budget int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
     v_events jsonb;

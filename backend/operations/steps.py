@@ -5,14 +5,15 @@ Whoever writes a step gives its number, so that one that is sent again, because 
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import Table, case, func, select, text, true
+from sqlalchemy import Table, case, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.core.database import changed
+from agentsquad.schemas.fields import parts_of
+from agentsquad.schemas.steps import ASKING
 from backend.core.errors import LostClaim
 from backend.core.jsons import dumps
 from backend.core.statements import AnySelect
@@ -23,7 +24,6 @@ from backend.operations.functions import call
 from backend.operations.messages import require_live
 
 _STEP = cast("Table", Step.__table__)
-ASKING = ("answer", "summary")  # kinds of steps for which a model is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ async def begin(session: AsyncSession, actor: Actor, squad: SquadRef, new: StepN
         reached = await call(
             session,
             "reserve_step(:squad, :task, :tokens, CAST(:cost AS numeric))",
-            squad=entered.squad_id, task=_task(new.claim), tokens=new.tokens, cost=new.cost,
+            squad=entered.squad_id, task=parts_of(new.claim)[0], tokens=new.tokens, cost=new.cost,
         )  # fmt: skip
         if reached is not None:
             limit = json.loads(reached)
@@ -163,16 +163,17 @@ async def end(session: AsyncSession, actor: Actor, squad: SquadRef, claim: str, 
         LostClaim: the claim has no such step.
     """
     entered = await access.enter(session, actor, squad, archived=True)
+    task, attempt = parts_of(claim)
     mine = (
         Step.squad_id == entered.squad_id,
-        Step.task_number == _task(claim),
+        Step.task_number == task,
         Step.number == number,
-        Step.attempt == _attempt(claim),
+        Step.attempt == attempt,
         Step.member_id == entered.member_id,
     )
     step = (await session.scalars(select(Step).where(*mine))).one_or_none()
     if step is None:
-        raise LostClaim(f"Step {number} of #{_task(claim)} is not one of {claim}.", task=_task(claim))
+        raise LostClaim(f"Step {number} of #{task} is not one of {claim}.", task=task)
     if step.state in ("finished", "failed") or (step.state == "unknown" and step.input_tokens is not None):
         return step.state != "unknown"  # it was sent again
     live = await _is_live(session, entered, claim)
@@ -224,8 +225,7 @@ async def act(
     if step is not None:
         return step.content
     content = await effect(session)
-    done = StepNew(new.claim, new.number, new.kind, new.name, content)
-    await _write(session, entered, done, "finished")
+    await _write(session, entered, replace(new, content=content), "finished")
     return content
 
 
@@ -246,15 +246,8 @@ async def suspend(session: AsyncSession, actor: Actor, squad: SquadRef, claim: s
         LostClaim: the claim is no longer live.
     """
     entered = await access.enter(session, actor, squad)
-    await call(
-        session,
-        "suspend_holder(hold_task(:squad, :member, :task, :attempt, '{in_progress,in_review}'), :reason)",
-        squad=entered.squad_id,
-        member=entered.member_id,
-        task=_task(claim),
-        attempt=_attempt(claim),
-        reason=reason,
-    )
+    held = "hold_task(:squad, :member, :task, :attempt, '{in_progress,in_review}')"
+    await call(session, f"suspend_holder({held}, :reason)", **_held(entered, claim), reason=reason)
 
 
 def _listed(page: AnySelect, actor: Actor, squad: SquadRef, number: int) -> AnySelect:
@@ -274,31 +267,30 @@ async def _entered(session: AsyncSession, actor: Actor, squad: SquadRef, new: St
         LostClaim: the claim is no longer live, or another attempt has written the step.
     """
     entered = await access.enter(session, actor, squad)
-    step = await session.scalar(
-        select(Step).where(
-            Step.squad_id == entered.squad_id, Step.task_number == _task(new.claim), Step.number == new.number
-        )
-    )
+    task, attempt = parts_of(new.claim)
+    step = await session.get(Step, (entered.squad_id, task, new.number), populate_existing=True)
     if step is None:
         await require_live(session, entered, new.claim)
-    elif (step.attempt, step.member_id, step.kind) != (_attempt(new.claim), entered.member_id, new.kind):
-        raise LostClaim(f"Step {new.number} of #{step.task_number} is another attempt's.", task=step.task_number)
+    elif (step.attempt, step.member_id, step.kind) != (attempt, entered.member_id, new.kind):
+        raise LostClaim(f"Step {new.number} of #{task} is another attempt's.", task=task)
     return entered, step
 
 
 async def _is_live(session: AsyncSession, entered: Entered, claim: str) -> bool:
     lasts = Task.lease_ends_at.is_(None) | (Task.lease_ends_at > func.clock_timestamp())
-    held = (Task.attempt == _attempt(claim)) & (Task.holder_id == entered.member_id)
-    mine = select(lasts & held).where(Task.squad_id == entered.squad_id, Task.number == _task(claim))
+    task, attempt = parts_of(claim)
+    held = (Task.attempt == attempt) & (Task.holder_id == entered.member_id)
+    mine = select(lasts & held).where(Task.squad_id == entered.squad_id, Task.number == task)
     return bool(await session.scalar(mine))
 
 
 async def _write(session: AsyncSession, entered: Entered, new: StepNew, state: str) -> None:
+    task, attempt = parts_of(new.claim)
     step = Step(
         squad_id=entered.squad_id,
-        task_number=_task(new.claim),
+        task_number=task,
         number=new.number,
-        attempt=_attempt(new.claim),
+        attempt=attempt,
         member_id=entered.member_id,
         kind=new.kind,
         state=state,
@@ -315,42 +307,19 @@ async def _write(session: AsyncSession, entered: Entered, new: StepNew, state: s
 
 async def _tell(session: AsyncSession, entered: Entered, step: Step, kind: str) -> None:
     """The event is made of the row: whatever reads the log and whatever reads the table see the same."""
-    event = (
-        "jsonb_build_object('kind', CAST(:kind AS text), 'task', s.task_number, 'attempt', s.attempt, "
-        "'data', step_json(s))"
-    )
-    await session.execute(
-        text(
-            f"SELECT append_events(s.squad_id, CAST(:actor AS jsonb), jsonb_build_array({event})) FROM steps s "  # noqa: S608  (constants)
-            "WHERE s.squad_id = :squad AND s.task_number = :task AND s.number = :number"
-        ),
-        {
-            "kind": kind,
-            "actor": dumps(entered.actor),
-            "squad": entered.squad_id,
-            "task": step.task_number,
-            "number": step.number,
-        },
-    )
-    changed(session, entered.squad_id)
+    await call(
+        session,
+        "tell_step(:squad, :task, :number, CAST(:actor AS jsonb), :kind)",
+        squad=entered.squad_id, task=step.task_number, number=step.number, actor=dumps(entered.actor), kind=kind,
+    )  # fmt: skip
 
 
 async def _block(session: AsyncSession, entered: Entered, claim: str, on: str, by: dict[str, Any]) -> None:
-    await call(
-        session,
-        "block_held(:squad, :member, :task, :attempt, :on, CAST(:by AS jsonb))",
-        squad=entered.squad_id,
-        member=entered.member_id,
-        task=_task(claim),
-        attempt=_attempt(claim),
-        on=on,
-        by=dumps(by),
-    )
+    arguments = "block_held(:squad, :member, :task, :attempt, :on, CAST(:by AS jsonb))"
+    await call(session, arguments, **_held(entered, claim), on=on, by=dumps(by))
 
 
-def _task(claim: str) -> int:
-    return int(claim.partition("/")[0])
-
-
-def _attempt(claim: str) -> int:
-    return int(claim.partition("/")[2])
+def _held(entered: Entered, claim: str) -> dict[str, Any]:
+    """Whose attempt at which task it is, for a function of the board's."""
+    task, attempt = parts_of(claim)
+    return {"squad": entered.squad_id, "member": entered.member_id, "task": task, "attempt": attempt}

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_ai.tools import ToolDefinition
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agentsquad.schemas.fields import Incoming
+from agentsquad.schemas.fields import Incoming, parts_of
 from agentsquad.schemas.messages import MessageNew
 from agentsquad.schemas.tasks import (
     AcceptNew,
@@ -53,7 +53,12 @@ class Holder:
     @property
     def number(self) -> int:
         """The task."""
-        return int(self.claim.partition("/")[0])
+        return parts_of(self.claim)[0]
+
+    @property
+    def attempt(self) -> int:
+        """The attempt at it."""
+        return parts_of(self.claim)[1]
 
 
 @dataclass(frozen=True, slots=True)

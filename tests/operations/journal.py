@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from agentsquad.schemas.steps import ASKING
 from backend.core.database import Database
 from backend.operations import steps
 from backend.operations.access import Actor, SquadRef
@@ -41,7 +42,7 @@ async def keep(database: Database, squad: UUID, member: UUID, claim: str, said: 
     costs: dict[str, Any] = {"input_tokens": 1200, "output_tokens": 34}
 
     async def begin(number: int, kind: str, name: str, **more: Any) -> None:
-        given: dict[str, Any] = {"tokens": 8192, "cost": PRICE} if kind in steps.ASKING else {}
+        given: dict[str, Any] = {"tokens": 8192, "cost": PRICE} if kind in ASKING else {}
         step = StepNew(claim, first + number, kind, name, **given | more)
         assert await database.transact(steps.begin, actor, ref, step)
 

@@ -7,6 +7,7 @@ from anyio import CancelScope, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from agentsquad.schemas import limits
+from agentsquad.schemas.fields import parts_of
 from agentsquad.schemas.tasks import (
     AcceptNew,
     AskNew,
@@ -145,7 +146,7 @@ async def _held(caller: Caller, operation: Any, given: Held) -> Changed:
 
 
 def _number(given: Held) -> int:
-    return int(given.claim.partition("/")[0])
+    return parts_of(given.claim)[0]
 
 
 def _changed(task: dict[str, Any]) -> dict[str, Any]:

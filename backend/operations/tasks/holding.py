@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Table, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from agentsquad.schemas.fields import parts_of
 from agentsquad.schemas.tasks import (
     AcceptNew,
     CompleteNew,
@@ -93,7 +94,7 @@ async def renew(session: AsyncSession, actor: Actor, squad: SquadRef) -> int | N
         NotFound: no such squad, or none that the actor is part of.
     """
     entered = await access.enter(session, actor, squad, lock=False, archived=True)
-    claims = [tuple_(Task.number, Task.attempt) == tuple_(*map(int, actor.claim.split("/")))] if actor.claim else []
+    claims = [tuple_(Task.number, Task.attempt) == tuple_(*parts_of(actor.claim))] if actor.claim else []
     held = (
         select(Task.number, Attempt.lease_seconds)
         .join(
@@ -202,7 +203,7 @@ def attempt_of(number: int, given: Held) -> int:
     Raises:
         Invalid: it names another task.
     """
-    task, attempt = map(int, given.claim.split("/"))
+    task, attempt = parts_of(given.claim)
     if task != number:
         raise Invalid(f"The claim {given.claim} is not one of #{number}.", field="body.claim")
     return attempt

@@ -17,7 +17,6 @@ from pydantic_ai.messages import (
 )
 
 from agentsquad.schemas.steps import Step
-from backend.runner import cleaning
 
 UNKNOWN: Final = (
     "unknown: whatever ran this call died before it ended. It may have had its effect, or a part of it, or none; "
@@ -81,7 +80,7 @@ def text(response: ModelResponse) -> str:
 
 def dumped(response: ModelResponse) -> Any:
     """An answer as the journal holds it."""
-    return cleaning.json(_RESPONSE.dump_python(response, mode="json"))
+    return _RESPONSE.dump_python(response, mode="json")
 
 
 def _heard(steps: Sequence[Step]) -> list[Step]:

@@ -15,6 +15,7 @@ from agentsquad.schemas import limits
 from agentsquad.schemas.steps import Step, Steps
 from backend.core.database import Database
 from backend.core.errors import Overloaded
+from backend.core.statements import Query
 from backend.operations import steps, tasks
 from backend.operations.steps import Outcome, StepNew
 from backend.runner import cleaning, conversations
@@ -43,11 +44,6 @@ class Journal:
         self.attempts: list[dict[str, Any]] = []
 
     @property
-    def attempt(self) -> int:
-        """The number of this attempt."""
-        return int(self._holder.claim.partition("/")[2])
-
-    @property
     def next(self) -> int:
         """The number of the next step."""
         return self._steps[-1].step + 1 if self._steps else 1
@@ -63,7 +59,7 @@ class Journal:
     @property
     def own(self) -> list[Step]:
         """The steps of this attempt."""
-        return [step for step in self._steps if step.attempt == self.attempt]
+        return [step for step in self._steps if step.attempt == self._holder.attempt]
 
     @property
     def before(self) -> dict[str, Any] | None:
@@ -88,24 +84,18 @@ class Journal:
 
     async def load(self) -> None:
         """Read what is there."""
-        actor, squad, number = self._holder.actor, self._holder.squad, self._holder.number
-        reads = self._database.reads
-        found = await self.patiently(lambda: reads.json(tasks.attempts, actor, squad, number))
-        self.attempts = json.loads(found)["items"] if found else []
+        self.attempts = await self.items(tasks.attempts, self._holder.number)
         self._steps = []
         page = Steps(items=[], next=0)
         while page.next is not None:
-            read = functools.partial(reads.json, steps.page, actor, squad, number, page.next, limits.PAGE)
-            found = await self.patiently(read)
-            page = Steps.model_validate_json(found) if found else Steps(items=[])
+            found = await self.read(steps.page, self._holder.number, page.next, limits.PAGE)
+            page = Steps.model_validate(found) if found else Steps(items=[])
             self._steps += page.items
 
     async def quiet(self) -> int:
         """How many steps there were since the task's last event of its own."""
-        holder = self._holder
-        reads = self._database.reads
-        row = await self.patiently(lambda: reads.row(steps.quiet, holder.actor, holder.squad, holder.number))
-        return int(row["steps"]) if row else 0
+        found = await self.read(steps.quiet, self._holder.number)
+        return int(found["steps"]) if found else 0
 
     async def record(self, kind: str, content: Any, name: str = "") -> None:
         """Write a step that is whole."""
@@ -167,7 +157,22 @@ class Journal:
         self._steps[-1] = step.model_copy(update={"state": state, "content": outcome.content})
         return live
 
-    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def read(self, query: Query, *args: object) -> dict[str, Any] | None:
+        """Ask as the holder; None: it sees no such thing."""
+        holder = self._holder
+        found = await self._patiently(
+            functools.partial(self._database.reads.json, query, holder.actor, holder.squad, *args)
+        )
+        data: dict[str, Any] | None = json.loads(found) if found else None
+        return data
+
+    async def items(self, query: Query, *args: object) -> list[dict[str, Any]]:
+        """The items of a page; none if the holder doesn't see it."""
+        found = await self.read(query, *args)
+        items: list[dict[str, Any]] = found["items"] if found else []
+        return items
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask again while the database is busy or away.
 
         Raises:
@@ -184,12 +189,13 @@ class Journal:
         """Run an operation as the holder, in a transaction."""
         holder = self._holder
         write = functools.partial(self._database.transact, operation, holder.actor, holder.squad, *args)
-        return await self.patiently(write)
+        return await self._patiently(write)
 
     def _new(self, kind: str, name: str, content: Any, tokens: int = 0, cost: Decimal | None = None) -> StepNew:
         return StepNew(self._holder.claim, self.next, kind, name, cleaning.json(content), tokens, cost)
 
     def _keep(self, new: StepNew, state: str, content: Any) -> None:
         step: dict[str, Any] = dict.fromkeys(Step.model_fields)
-        step |= {"step": new.number, "attempt": self.attempt, "kind": new.kind, "state": state, "name": new.name}
-        self._steps.append(Step.model_construct(**step | {"content": content}))
+        step |= {"step": new.number, "attempt": self._holder.attempt, "kind": new.kind, "state": state}
+        step |= {"name": new.name, "content": content}
+        self._steps.append(Step.model_construct(**step))

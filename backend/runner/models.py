@@ -84,14 +84,6 @@ class Models:
                     self._open.add(each)
             return model
 
-    async def window(self, hosting: Hosting) -> int | None:
-        """Tokens that the member's model can read; None where nobody knows.
-
-        Raises:
-            ModelFailed: as of `resolve`.
-        """
-        return hosting.settings.window or (await self.resolve(hosting)).context_window
-
     def _at(self, base_url: str, name: str) -> Model:
         try:
             place = addresses.place(base_url)

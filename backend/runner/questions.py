@@ -35,6 +35,11 @@ class Question:
     parameters: ModelRequestParameters
     instructions: str
 
+    @property
+    def window(self) -> int | None:
+        """Tokens that the model can read; None where nobody knows."""
+        return self.hosting.settings.window or self.model.context_window
+
     def sized(self, heard: Sequence[ModelMessage]) -> tuple[list[ModelMessage], int, Decimal | None]:
         """The messages with the instructions, the tokens that the call may take, and the dollars if that is known."""
         last = heard[-1]

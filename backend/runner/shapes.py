@@ -36,8 +36,8 @@ class Nothing(Incoming):
     """No arguments."""
 
 
-class Question(Incoming):
-    """A question to a person."""
+class ToAsk(Incoming):
+    """What to ask a person."""
 
     question: Title
     details: Text = ""

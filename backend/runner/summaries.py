@@ -22,32 +22,31 @@ why. Answer with the summary alone, in at most {words} words.
 """
 
 
-def is_due(question: Question, journal: Journal, window: int | None) -> bool:
+def is_due(question: Question, journal: Journal) -> bool:
     """Whether the conversation takes more than 70 % of the window, and has something old in it."""
     _, tokens, _ = question.sized(journal.conversation().messages)
-    return tokens > FULL * (window or UNKNOWN) and bool(_old(journal, window))
+    window = question.window or UNKNOWN
+    return tokens > FULL * window and bool(_old(journal, window))
 
 
-def prepared(
-    question: Question, journal: Journal, window: int | None
-) -> tuple[Question, str, list[ModelMessage], dict[str, Any]]:
+def prepared(question: Question, journal: Journal) -> tuple[Question, str, list[ModelMessage], dict[str, Any]]:
     """The question without tools that asks for the summary, its kind, what the model hears, and what it stands for."""
-    size = window or UNKNOWN
-    room = int(size * FULL * PER_TOKEN)
+    window = question.window or UNKNOWN
+    room = int(window * FULL * PER_TOKEN)
     old = _fitting(_old(journal, window), room)
     said = cut(dumps([_plain(step) for step in old]), room)
-    text = f"{ASKED.format(words=max(100, size // 50))}\n\n{said}"
+    text = f"{ASKED.format(words=max(100, window // 50))}\n\n{said}"
     bare = question.bare()
     return bare, "summary", [ModelRequest([UserPromptPart(text)])], {"up_to": old[-1].step}
 
 
-def _old(journal: Journal, window: int | None) -> Sequence[Step]:
+def _old(journal: Journal, window: int) -> Sequence[Step]:
     """The oldest steps that can go: whole exchanges, but for the first prompt and the newest ones."""
     heard = journal.heard
     summary = [step for step in heard if step.kind == "summary" and step.state == "finished"][-1:]
     up_to = summary[0].content["up_to"] if summary else 0
     steps = [step for step in heard[1:] if step.step > up_to and step.kind != "summary" and step.state != "started"]
-    room = KEPT * (window or UNKNOWN) * PER_TOKEN
+    room = KEPT * window * PER_TOKEN
     for index in range(len(steps) - 1, -1, -1):
         room -= len(dumps(steps[index].content))
         if room < 0:

@@ -1,13 +1,11 @@
 """What a member is told: of its task, and of what is written to it meanwhile. What it was told it has acknowledged."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsquad.schemas.messages import AcknowledgeNew
-from backend.core.database import Database
 from backend.operations import members, messages
 from backend.operations.access import ME, MemberRef
 from backend.runner import prompts
@@ -24,14 +22,12 @@ class Telling:
     """Tells it, by the journal.
 
     Args:
-        database: where messages and members are.
         journal: of the attempt.
         holder: who holds it.
         me: the member, as `members.me` answers it.
     """
 
-    def __init__(self, database: Database, journal: Journal, holder: Holder, me: Mapping[str, Any]) -> None:
-        self._database = database
+    def __init__(self, journal: Journal, holder: Holder, me: Mapping[str, Any]) -> None:
         self._journal = journal
         self._holder = holder
         self._me = me
@@ -47,25 +43,16 @@ class Telling:
         if before and unnoticed and prompts.stands(self._journal.told, claim["task"]):
             return
         again = before is not None and before["member"] == self._me["name"]
-        reads, holder = self._database.reads, self._holder
-        team = await self._journal.patiently(lambda: reads.json(members.team, holder.actor, holder.squad))
-        thread = await self._journal.patiently(
-            lambda: reads.json(messages.thread_end, holder.actor, holder.squad, holder.number, THREAD)
-        )
-        text = prompts.task(claim, self._me, _items(team), _items(thread), again=again)
-        mine = [each for each in _items(thread) if self._me["name"] in each["recipients"]]
+        team = await self._journal.items(members.team)
+        thread = await self._journal.items(messages.thread_end, self._holder.number, THREAD)
+        text = prompts.task(claim, self._me, team, thread, again=again)
+        mine = [each for each in thread if self._me["name"] in each["recipients"]]
         await self._journal.hear({"text": text, "new": not again}, self._acknowledged(mine))
 
     async def news(self) -> None:
         """Tell what was written to the member meanwhile: about this task, or about none."""
-        reads, holder = self._database.reads, self._holder
         inbox = messages.inbox("unread", "task")
-        me = MemberRef(None, ME)
-        unread = _items(
-            await self._journal.patiently(
-                lambda: reads.json(inbox, holder.actor, holder.squad, me, 0, NEWS, holder.number)
-            )
-        )
+        unread = await self._journal.items(inbox, MemberRef(None, ME), 0, NEWS, self._holder.number)
         if unread:
             await self._journal.hear({"text": prompts.news(unread)}, self._acknowledged(unread))
 
@@ -78,8 +65,3 @@ class Telling:
                 await messages.acknowledge(session, holder.actor, holder.squad, ME, given)
 
         return acknowledge
-
-
-def _items(page: bytes | None) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = json.loads(page)["items"] if page else []
-    return items

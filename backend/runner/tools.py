@@ -30,7 +30,7 @@ from backend.operations import documents, messages, tasks
 from backend.operations.access import Actor, SquadRef
 from backend.operations.tasks import Wanted
 from backend.runner import prompts
-from backend.runner.shapes import Handoff, Nothing, One, Parts, Post, Question, Reason, Result, Some, Verdict
+from backend.runner.shapes import Handoff, Nothing, One, Parts, Post, Reason, Result, Some, ToAsk, Verdict
 
 RESULT: Final = 16_000  # characters of what a tool answers
 THREAD: Final = 10  # messages of a thread that come with a task
@@ -112,7 +112,7 @@ async def wait_for_children(session: AsyncSession, holder: Holder, given: Nothin
     )
 
 
-async def ask_human(session: AsyncSession, holder: Holder, given: Question) -> Any:
+async def ask_human(session: AsyncSession, holder: Holder, given: ToAsk) -> Any:
     """Ask a person what only a person can decide. Your task waits; you get the answer as the result of a part of it."""
     new = AskNew(claim=holder.claim, **given.model_dump())
     asked = json.loads(await tasks.ask(session, holder.actor, holder.squad, holder.number, new))
@@ -184,7 +184,7 @@ TOOLS: Final = {
     for tool in (
         Tool(Parts, create_tasks, WORK),
         Tool(Nothing, wait_for_children, WORK, ends=True),
-        Tool(Question, ask_human, WORK, ends=True),
+        Tool(ToAsk, ask_human, WORK, ends=True),
         Tool(Handoff, handoff_task, WORK, ends=True),
         Tool(Result, complete_task, WORK, ends=True),
         Tool(Reason, fail_task, WORK, ends=True),

@@ -76,6 +76,10 @@ class Toolsets:
                     )
         return found
 
+    def __contains__(self, name: str) -> bool:
+        """Whether it can be called, once that was asked for."""
+        return name in self._tools
+
     async def call(self, name: str, arguments: dict[str, Any]) -> str:
         """What a tool answers, or what became of it, in words for the model."""
         if name not in self._tools:

@@ -1,20 +1,17 @@
 """The work of an attempt: what the journal says is due is done, step by step, until the attempt is over."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage
-from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.models import ModelRequestParameters
 
 from agentsquad.schemas.hosting import Hosting
 from agentsquad.schemas.tasks import CompleteNew
 from backend.core.database import Database
 from backend.core.errors import LostClaim, Overloaded, SquadError
-from backend.core.statements import Query
 from backend.live.speech import Said, Speech
 from backend.operations import members, squads, steps, tasks
 from backend.operations.steps import Outcome
@@ -66,7 +63,6 @@ class Work:
         self._holder = holder
         self._claim = claim
         self._kind: str = claim["kind"]
-        self._instructions = ""
         self._name = ""
         self._heard_of = 0  # steps of this attempt that are known to have brought something
         self.journal = Journal(house.database, holder, self._kind)
@@ -81,21 +77,20 @@ class Work:
             ModelFailed: the model can't be asked, or doesn't answer.
             SquadError: the database stays away.
         """
-        me = await self._read(members.me)
-        squad = await self._read(squads.get)
+        me = await self.journal.read(members.me)
+        squad = await self.journal.read(squads.get)
         if me is None or squad is None:
             raise Over
         if me["hosting"] is None:
             raise Unhosted
         hosting = Hosting.model_validate(me["hosting"])
         self._name = me["name"]
-        self._instructions = prompts.instructions(me, squad["name"], self._kind)
         await self.journal.load()
         before = [each for each in self.journal.attempts if each["ended_at"]]
         reason = stalls.to_and_fro(before) or stalls.idle(before, self.journal.heard)
         if reason:
             await self._stall(reason)
-        telling = Telling(self._house.database, self.journal, self._holder, me)
+        telling = Telling(self.journal, self._holder, me)
         await telling.task(self._claim)
         try:
             model = await self._house.models.resolve(hosting)
@@ -103,42 +98,32 @@ class Work:
             raise ModelFailed(error.detail, setup=True) from None
         async with Toolsets(hosting.tools, self._house.database.settings) as toolsets:
             outside = await toolsets.definitions()
-            self._instructions += prompts.absent(toolsets.absent)
+            own = [tool.definition for tool in TOOLS.values() if self._kind in tool.kinds]
+            rules = prompts.instructions(me, squad["name"], self._kind) + prompts.absent(toolsets.absent)
+            parameters = ModelRequestParameters(function_tools=[*own, *outside])
+            question = Question(self._house.models.name(hosting), hosting, model, parameters, rules)
             while True:
-                await self._step(telling, hosting, model, toolsets, outside)
+                await self._step(telling, question, toolsets)
 
-    async def _read(self, query: Query) -> dict[str, Any] | None:
-        """What is there of the holder, or of its squad."""
-        reads, holder = self._house.database.reads, self._holder
-        found = await self.journal.patiently(lambda: reads.json(query, holder.actor, holder.squad))
-        data: dict[str, Any] | None = json.loads(found) if found else None
-        return data
-
-    async def _step(
-        self, telling: Telling, hosting: Hosting, model: Model, toolsets: Toolsets, outside: list[ToolDefinition]
-    ) -> None:
-        """Do what is due: a call, the end, or a question to the model."""
+    async def _step(self, telling: Telling, question: Question, toolsets: Toolsets) -> None:
+        """Do what is due: a call, the end, or the question to the model."""
         due = self.journal.conversation()
         if due.pending:
-            await self._call(due.pending[0], toolsets, {each.name for each in outside})
+            await self._call(due.pending[0], toolsets)
         elif due.final is None:
             await telling.news()
-            await self._ask(hosting, model, outside)
+            await self._ask(question)
         elif not due.final or self._kind == "review":
             await self.journal.record("prompt", {"text": prompts.EMPTY if not due.final else prompts.DECIDE})
             await self._notice_quiet()
         else:
             await self._complete(due.final)
 
-    async def _ask(self, hosting: Hosting, model: Model, outside: list[ToolDefinition]) -> None:
+    async def _ask(self, question: Question) -> None:
         """Ask the model: reserve, ask, settle. No transaction is open meanwhile."""
         await self._notice_quiet()
-        own = [tool.definition for tool in TOOLS.values() if self._kind in tool.kinds]
-        parameters = ModelRequestParameters(function_tools=[*own, *outside])
-        question = Question(self._house.models.name(hosting), hosting, model, parameters, self._instructions)
-        window = await self._house.models.window(hosting)
-        while summaries.is_due(question, self.journal, window):
-            if not await self._put(*summaries.prepared(question, self.journal, window)):
+        while summaries.is_due(question, self.journal):
+            if not await self._put(*summaries.prepared(question, self.journal)):
                 break
         await self._put(question, "answer", self.journal.conversation().messages)
 
@@ -166,12 +151,12 @@ class Work:
             self._house.say,
             squad_id,
             task=self._holder.number,
-            attempt=self.journal.attempt,
+            attempt=self._holder.attempt,
             member=self._name,
             step=self.journal.next - 1,
         )
 
-    async def _call(self, call: Call, toolsets: Toolsets, outside: set[str]) -> None:
+    async def _call(self, call: Call, toolsets: Toolsets) -> None:
         """Make a call that the model wants, once."""
         name = call.part.tool_name
         content: dict[str, Any] = {"answer": call.answer, "index": call.index}
@@ -189,7 +174,7 @@ class Work:
         tool = TOOLS.get(name)
         if tool and self._kind in tool.kinds:
             await self._act(tool, content)
-        elif name in outside:
+        elif name in toolsets:
             await self.journal.begin("tool", name, content)
             result = await toolsets.call(name, arguments)
             if not await self.journal.end(Outcome(content | {"result": result, "error": False})):

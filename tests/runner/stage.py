@@ -74,15 +74,10 @@ class Minds:
 
     minds: dict[str, Mind] = field(default_factory=dict)
     asked: list[tuple[str, Heard]] = field(default_factory=list)
-    windows: dict[str, int] = field(default_factory=dict)
 
     def name(self, hosting: Hosting) -> str:
         """As it is configured."""
         return hosting.model
-
-    async def window(self, hosting: Hosting) -> int | None:
-        """What it can read."""
-        return hosting.settings.window
 
     async def resolve(self, hosting: Hosting) -> Model:
         """The model."""

@@ -3,13 +3,14 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, ModelRequestParameters
 
 from agentsquad.schemas.hosting import Hosting, ModelSettings
 from backend.cli.serve import OUTSIDE, log_from
 from backend.core.settings import Settings
 from backend.runner.errors import ModelFailed
 from backend.runner.models import Endpoint, Models
+from backend.runner.questions import Question
 from tests.runner.asked import asked, local
 from tests.runner.standin import StandIn
 
@@ -97,13 +98,17 @@ async def test_an_address_gets_the_model_that_is_named_there(models: Models) -> 
         await models.resolve(Hosting(model="m", base_url="http://localhost:99999/v1"))
 
 
+async def window(models: Models, hosting: Hosting) -> int | None:
+    return Question("m", hosting, await models.resolve(hosting), ModelRequestParameters(), "").window
+
+
 async def test_the_window_is_the_members_or_what_is_known(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "k")
-    assert (await models.window(Hosting(model="openai:gpt-6.1-terra")) or 0) > 100_000
-    assert await models.window(Hosting(model="openai:gpt-99")) is None
-    assert await models.window(Hosting(model="m", base_url="http://localhost:1/v1")) is None
-    assert await models.window(Hosting(model="offline:rehearsal")) is None
-    assert await models.window(Hosting(model="openai:gpt-5", settings=ModelSettings(window=2_000))) == 2_000
+    assert (await window(models, Hosting(model="openai:gpt-6.1-terra")) or 0) > 100_000
+    assert await window(models, Hosting(model="openai:gpt-99")) is None
+    assert await window(models, Hosting(model="m", base_url="http://localhost:1/v1")) is None
+    assert await window(models, Hosting(model="offline:rehearsal")) is None
+    assert await window(models, Hosting(model="openai:gpt-5", settings=ModelSettings(window=2_000))) == 2_000
 
 
 async def test_connections_end_with_the_models(monkeypatch: pytest.MonkeyPatch) -> None:

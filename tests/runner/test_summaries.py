@@ -4,14 +4,14 @@ from pydantic_ai.messages import ModelResponse, TextPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.test import TestModel
 
-from agentsquad.schemas.hosting import Hosting
+from agentsquad.schemas.hosting import Hosting, ModelSettings
 from agentsquad.schemas.steps import Step
 from backend.runner import summaries
 from backend.runner.questions import Question
 from tests.runner.steps import answer, prompt, step, tool
 
 WINDOW = 1_000
-QUESTION = Question("m:x", Hosting(), TestModel(), ModelRequestParameters(), "")
+QUESTION = Question("m:x", Hosting(settings=ModelSettings(window=WINDOW)), TestModel(), ModelRequestParameters(), "")
 
 
 class Told:
@@ -29,7 +29,7 @@ def exchanges(first: int, last: int) -> list[Step]:
 
 def summed_up(*steps: Step) -> tuple[list[int], int]:
     """Which steps the question quotes, and up to where its answer stands for them."""
-    question, kind, (heard,), content = summaries.prepared(QUESTION, Told(*steps), WINDOW)  # type: ignore[arg-type]
+    question, kind, (heard,), content = summaries.prepared(QUESTION, Told(*steps))  # type: ignore[arg-type]
     assert (question.parameters, kind) == (ModelRequestParameters(), "summary")
     quoted = str(heard.parts)
     assert "(cut:" not in quoted

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agentsquad.schemas import limits
-from backend.core.jsons import cut, dumps
+from backend.core.jsons import cut, cut_all, dumps
 
 LONG: Final = 20_000  # characters of a task's own texts
 SHORT: Final = 4_000  # characters of what stands beside it
@@ -116,10 +116,8 @@ def _words(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _results(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What other tasks came to, as much as there is room for."""
-    room, results = RESULTS, []
-    for item in items:
-        result = cut(item["result"], SHORT)
-        room -= len(dumps(result))
-        fields = {name: item[name] for name in ("number", "title", "role", "status")} | {"by": item["holder"]}
-        results.append(fields | {"result": result if room >= 0 else "(left out; get_task has it)"})
-    return results
+    results = cut_all((item["result"] for item in items), SHORT, RESULTS, "(left out; get_task has it)")
+    return [
+        {name: item[name] for name in ("number", "title", "role", "status")} | {"by": item["holder"], "result": result}
+        for item, result in zip(items, results, strict=True)
+    ]

@@ -1,6 +1,5 @@
 """Claiming tasks, and what a holder does: every call echoes the claim, and only the live one counts."""
 
-import json
 from typing import Any, Final
 
 from anyio import CancelScope, get_cancelled_exc_class
@@ -20,8 +19,9 @@ from agentsquad.schemas.tasks import (
     WaitNew,
 )
 from backend.core.errors import Invalid
+from backend.core.jsons import cut_all
 from backend.interfaces.mcp.callers import Caller
-from backend.interfaces.mcp.shapes import Asked, Changed, Claimed, ClaimWanted, Full, Result, Verdict
+from backend.interfaces.mcp.shapes import SHORT, Asked, Changed, Claimed, ClaimWanted, Full, Result, Verdict
 from backend.operations import tasks
 
 ROOM: Final = 64 * 1024  # characters of results that come with a claim
@@ -132,13 +132,8 @@ async def _unless_gone(caller: Caller, claim: str) -> None:
 
 def _results(items: list[dict[str, Any]]) -> list[Result]:
     """What other tasks came to, as much as there is room for."""
-    results = [Result.model_validate(each) for each in items]
-    room = ROOM
-    for each in results:
-        room -= len(json.dumps(each.result))
-        if room < 0:
-            each.result = "(left out)"
-    return results
+    results = cut_all((item["result"] for item in items), SHORT, ROOM, "(left out)")
+    return [Result.model_validate(item | {"result": result}) for item, result in zip(items, results, strict=True)]
 
 
 async def _held(caller: Caller, operation: Any, given: Held) -> Changed:

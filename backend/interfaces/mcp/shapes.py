@@ -16,9 +16,6 @@ def _cut(value: Any) -> Any:
     return cut(value, SHORT)
 
 
-Cut = Annotated[Any, AfterValidator(_cut)]
-
-
 class Nothing(Incoming):
     """No arguments."""
 
@@ -163,7 +160,7 @@ class Result(BaseModel):
     number: int
     title: str
     status: Status
-    result: Cut = Field(default=None, description="Cut if there is much; get_task has all.")
+    result: Any = Field(default=None, description="Cut if there is much; get_task has all.")
 
 
 class Claimed(Answer):

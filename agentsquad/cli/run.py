@@ -14,7 +14,7 @@ from rich.text import Text
 from agentsquad.cli import events, hosting, plans, words
 from agentsquad.cli.passing import Speaking
 from agentsquad.cli.running import Answer, verb
-from agentsquad.client import AsyncClient, Conflict, Invalid, checked
+from agentsquad.client import AlreadyExists, AsyncClient, Invalid, checked
 from agentsquad.schemas import limits
 from agentsquad.schemas.budgets import BudgetNew
 from agentsquad.schemas.events import Event
@@ -119,7 +119,7 @@ async def _made(client: AsyncClient, template: str, how: Hosting | None, name: s
         called = name or (words if number == 1 else f"{words}-{number}")
         try:
             return await client.create_squad(checked(SquadNew, name=called, template=template, hosting=how))
-        except Conflict:
+        except AlreadyExists:
             if name:
                 raise
     raise AssertionError

@@ -34,7 +34,7 @@ REFUSALS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (ModelQuotaExceededError, "has no credit left in its account; add some, or give the member another model"),
     (ContentFilterError, "answers nothing to this; change the task, or give the member another model"),
     (UserError, "can't be asked this; check the member's settings and tools"),
-    (NotImplementedError, "can't be asked; give the member another model"),
+    (NotImplementedError, "can't be asked; give the member another model"),  # pydantic-ai's word for what a model can't
 )
 
 
@@ -85,7 +85,7 @@ def about(error: Exception, model: Model, timeout: float, *, over: bool) -> Comp
     if refusal:
         return Complaint(
             f"{who} {refusal}.",
-            unstreamed=isinstance(error, NotImplementedError),
+            unstreamed=isinstance(error, NotImplementedError),  # raised by a model that can't stream
             setup=isinstance(error, ModelQuotaExceededError),
         )
     status = next((found for each in chain(error) if (found := getattr(each, "status_code", None))), None)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -13,21 +12,8 @@ from backend.live import doorbell
 from backend.live import feed as feeds
 from backend.live.doorbell import Doorbell
 from backend.live.feed import Feed
-from tests.campaigns.crew import Team, found, until
+from tests.campaigns.crew import Team, until
 from tests.live.stage import PATIENCE, feeding, following, last, positions, write
-
-
-@pytest.fixture
-async def team(database: Database) -> Team:
-    return await found(database, 1)
-
-
-@pytest.fixture
-async def other(make_database: Callable[..., Database]) -> AsyncIterator[Database]:
-    """The database as another process has it."""
-    other = make_database()
-    yield other
-    await other.close()
 
 
 @pytest.fixture

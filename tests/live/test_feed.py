@@ -20,11 +20,6 @@ ENDLESS = 3600.0
 
 
 @pytest.fixture
-async def team(database: Database) -> Team:
-    return await found(database, 1)
-
-
-@pytest.fixture
 async def feed(database: Database) -> AsyncIterator[Feed]:
     async with feeding(database) as feed:
         yield feed

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,24 +22,11 @@ from backend.live.feed import Follower
 from backend.live.speech import KEPT, PIECE, Said, Speech
 from backend.operations import squads
 from backend.operations.access import SquadRef
-from tests.campaigns.crew import Team, found, until
+from tests.campaigns.crew import Team, until
 from tests.live.stage import PATIENCE, connected, feeding, following, last, piece, pieces, positions, write
 from tests.wire import relayed
 
 CANARY = "canary-6f1c"
-
-
-@pytest.fixture
-async def team(database: Database) -> Team:
-    return await found(database, 1)
-
-
-@pytest.fixture
-async def other(make_database: Callable[..., Database]) -> AsyncIterator[Database]:
-    """The database as another process has it."""
-    other = make_database()
-    yield other
-    await other.close()
 
 
 @pytest.fixture

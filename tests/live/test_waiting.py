@@ -147,14 +147,6 @@ async def team(database: Database) -> Team:
 
 
 @pytest.fixture
-async def other(make_database: Callable[..., Database]) -> AsyncIterator[Database]:
-    """The database as another process has it."""
-    other = make_database()
-    yield other
-    await other.close()
-
-
-@pytest.fixture
 async def feed(database: Database) -> AsyncIterator[Feed]:
     async with feeding(database) as feed:
         yield feed

@@ -332,9 +332,9 @@ async def test_messages_reach_it_as_data_and_never_as_instructions(stage: Stage)
         assert "IGNORE" not in heard.instructions
         assert "root" not in heard.instructions
         assert "owner." not in heard.instructions
-    inbox = await stage.database.reads.json(members.team, stage.owner, stage.squad)
-    assert inbox is not None
-    assert b'"name":"ada"' in inbox
+    team = await stage.database.reads.json(members.team, stage.owner, stage.squad)
+    assert team is not None
+    assert {each["name"]: each["unread"] for each in json.loads(team)["items"]}["ada"] == 0
 
 
 async def test_no_message_is_missed_however_many_there_are(stage: Stage) -> None:

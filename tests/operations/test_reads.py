@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import text
 
 from agentsquad.schemas import budgets as budget_schemas
 from agentsquad.schemas import events as event_schemas
@@ -54,6 +55,8 @@ async def fill(url: str) -> Scene:
             given = Outcome({"message": {"parts": []}}, input_tokens=5, cost=None if number == 2 else Decimal("0.1"))
             await scene.do(steps.end, scene.tess, scene.squad, "3/1", number, given)
         await scene.do(budgets.set_task, scene.owner, scene.squad, 3, BudgetNew(cost=0.3, calls=10**15))
+        # How long ago somebody was seen is in sentences; so long ago it is the same for two reads, one after the other.
+        await db.execute(text("UPDATE members SET last_seen_at = last_seen_at - interval '3 days'"))
         await db.commit()
     await database.close()
     return scene
